@@ -1,0 +1,28 @@
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "harness/plan/plan.hpp"
+
+namespace lockstep::plan {
+
+/// One key that the loader knows, for configs/README.md and the nearest-key suggestion.
+struct KeyInfo {
+  std::string path;  ///< dotted, `[[site]]` keys as `site.name`
+  std::string type;  ///< string, integer, number, boolean, array of strings, ...
+  std::string default_value;  ///< as TOML, or "required"
+};
+[[nodiscard]] std::vector<KeyInfo> known_keys();
+
+/// Reads a plan file, applies `overrides` (each `dotted.key=TOML value`; a bare word counts as a string), checks
+/// everything. Throws InputError with file, line, reason and the nearest valid key or value.
+[[nodiscard]] Plan load_plan(const std::string& path, std::span<const std::string> overrides = {});
+
+/// The same from text, for plans stored inside evidence. `name_for_messages` stands where the path would.
+[[nodiscard]] Plan parse_plan(std::string_view text, const std::string& name_for_messages,
+                              std::span<const std::string> overrides = {});
+
+}  // namespace lockstep::plan

@@ -1,0 +1,87 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "harness/core/posix.hpp"
+#include "harness/record/evidence.hpp"
+#include "harness/step/stamps.hpp"
+
+/// One rank's evidence while it is being made: a file mapped into memory, so that what was stored survives SIGKILL.
+namespace lockstep::record {
+
+/// What is known of a rank before its first step.
+struct RankMeta {
+  LegRow leg;
+  RankRow rank;
+  std::vector<GraphRow> graph;
+  std::vector<ProvenanceRow> provenance;
+};
+
+/// Where a rank is, updated by plain stores so that another process can look.
+enum class RankPhase : std::uint32_t { starting, mpi_init, set_up, clock_sync, stepping, collecting, finalizing, done };
+[[nodiscard]] const char* to_string(RankPhase phase);
+
+struct WhereAbouts {
+  std::atomic<RankPhase> phase{RankPhase::starting};
+  std::atomic<std::uint32_t> step{0};
+  std::atomic<std::uint32_t> completed_steps{0};  ///< raised by the executor's caller after each step
+  std::atomic<std::int64_t> since_ns{0};
+};
+
+/// Writer, one per rank. Its size is fixed when it is made; nothing allocates or calls the system afterwards.
+class Journal {
+ public:
+  /// Reserves the whole file. Throws RunError when the disk is full or the folder cannot be written.
+  static Journal create(const std::string& path, const RankMeta& meta, std::uint32_t steps, std::uint32_t kept_steps,
+                        std::uint32_t ops_per_step, std::uint32_t comms_per_step);
+  [[nodiscard]] step::Recording recording();
+  [[nodiscard]] WhereAbouts& where();
+  /// Up to 64 rows; further ones are dropped and counted.
+  void add_clock(const ClockRow& row) noexcept;
+  /// Up to 256 rows; further ones are dropped and counted. Texts are cut to their field.
+  void add_failure(const FailureRow& row) noexcept;
+  /// Marks the journal complete: everything planned was run and recorded.
+  void complete() noexcept;
+  [[nodiscard]] const std::string& path() const { return path_; }
+
+ private:
+  Journal(std::string path, MappedFile file);
+  std::string path_;
+  MappedFile file_;
+};
+
+/// Reads a journal, finished or not, also while it is being written.
+class JournalReader {
+ public:
+  /// Throws InputError when the file is no journal or is cut short.
+  static JournalReader open(const std::string& path);
+  [[nodiscard]] const RankMeta& meta() const { return meta_; }
+  [[nodiscard]] bool is_complete() const;
+  [[nodiscard]] std::uint32_t completed_steps() const;
+  [[nodiscard]] RankPhase phase() const;
+  /// Stamps of a step; nullopt when it was not begun.
+  [[nodiscard]] std::optional<step::StepStamp> step(std::uint32_t index) const;
+  [[nodiscard]] std::vector<step::CommStamp> comms(std::uint32_t step) const;
+  /// All stamps still kept, in order of step and op.
+  [[nodiscard]] std::vector<step::OpStamp> ops() const;
+  [[nodiscard]] std::vector<ClockRow> clock() const;
+  [[nodiscard]] std::vector<FailureRow> failures() const;
+
+ private:
+  JournalReader(std::string path, MappedFile file);
+  std::string path_;
+  MappedFile file_;
+  RankMeta meta_;
+};
+
+/// `rank-00012.journal`
+[[nodiscard]] std::string journal_file_name(std::uint32_t rank);
+/// `leg-003-joint-r1-a0`: the folder of one launch's journals.
+[[nodiscard]] std::string leg_folder_name(const LegRow& leg);
+
+}  // namespace lockstep::record

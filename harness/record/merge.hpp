@@ -1,0 +1,41 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "harness/record/evidence.hpp"
+#include "harness/record/journal.hpp"
+#include "harness/record/run_file.hpp"
+
+namespace lockstep::record {
+
+/// How slow a step has to be to count as a stall (see stats::StallRule for the rule itself).
+struct MergeOptions {
+  double stall_relative_floor = 0.2;
+  double stall_absolute_floor_s = 1e-3;
+};
+
+/// Brings the journals of one launch into the run file: step by step while it runs, the rest when it has ended.
+/// A step is appended once every rank has completed it (then its waiting times are known), or at finish().
+class LegMerger {
+ public:
+  /// Appends the LegRow at once. `folder` is where the ranks leave their journals; it need not exist yet.
+  LegMerger(RunFileWriter& writer, const LegRow& leg, std::string folder, MergeOptions options = {});
+  /// Appends what has become complete since the last call; flushes. Returns the least number of steps that every
+  /// rank has completed. Cheap enough to be called several times a second.
+  std::uint32_t poll();
+  /// Appends everything else: partial steps' comm rows, op stamps, clocks, failures found in journals, ranks with
+  /// their state (a rank without a journal is `missing` and a failure row `missing_evidence`), checksum mismatches
+  /// between ranks, stalls; then the LegEndRow whose journal counts it fills in itself. An outcome `completed` turns into
+  /// `failed` when a journal is missing or partial.
+  LegEndRow finish(LegEndRow end);
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace lockstep::record
