@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -28,7 +29,10 @@ class BufferSet {
   }
 
  private:
-  std::vector<std::vector<std::byte, std::allocator<std::byte>>> storage_;
+  struct Free {
+    void operator()(std::byte* memory) const noexcept;
+  };
+  std::vector<std::unique_ptr<std::byte, Free>> storage_;
   std::vector<std::span<std::byte>> spans_;
 };
 
