@@ -91,7 +91,10 @@ BufferSet::BufferSet(const StepGraph& graph, Need need, RankId rank) {
                       .file = {}});
     }
     spans_[i] = {storage_[i].get(), bytes};
-    fill_random(spans_[i], buffer.dtype, mix64(rank.value() * 1000003ULL + i));
+    if (buffer.role == BufferRole::optimizer_state)
+      std::memset(spans_[i].data(), 0, bytes);  // moments start at zero; the second one is never negative
+    else
+      fill_random(spans_[i], buffer.dtype, mix64(rank.value() * 1000003ULL + i));
   }
 }
 

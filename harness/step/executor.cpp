@@ -1,0 +1,382 @@
+#include "harness/step/executor.hpp"
+
+#include <sched.h>
+#include <sys/prctl.h>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "harness/core/error.hpp"
+#include "harness/core/hash.hpp"
+
+namespace lockstep::step {
+namespace {
+
+constexpr std::uint32_t kYieldsBeforeSleep = 20;
+constexpr std::int64_t kShortestSleepNs = 20'000;
+constexpr std::int64_t kLongestSleepNs = 100'000;
+constexpr std::int64_t kDisciplineEveryNs = 500'000'000;
+
+void relax_cpu() noexcept {
+#if defined(__x86_64__)
+  _mm_pause();
+#endif
+}
+
+/// A store that another process, which maps the same memory, sees after everything stored before it.
+void publish(std::int64_t& field, std::int64_t value) noexcept {
+  std::atomic_ref<std::int64_t>(field).store(value, std::memory_order_release);
+}
+
+}  // namespace
+
+const char* to_string(WaitMode mode) { return mode == WaitMode::spin ? "spin" : "backoff"; }
+
+bool is_validated_step(std::uint32_t step, double share) {
+  if (share <= 0.0)
+    return false;
+  // Steps 0, 1/share, 2/share, ...: a step is taken when the count of taken ones grows with it.
+  return std::ceil((step + 1) * share - 1e-9) > std::ceil(step * share - 1e-9);
+}
+
+/// The graph, sorted by stream and with dependencies resolved to what each thread has to wait for.
+struct Executor::Plan {
+  struct ComputeOp {
+    OpId op;
+    std::vector<std::size_t> awaited;  // comm indices
+    bool releases_comm = false;        // a communication waits for it
+  };
+  struct CommOp {
+    OpId op;
+    const Comm* comm = nullptr;
+    std::vector<OpId> after;
+    bool trailing = true;  // no compute op waits for it: it may outlast the compute stream
+  };
+  std::vector<ComputeOp> compute;
+  std::vector<CommOp> comm;
+
+  explicit Plan(const StepGraph& graph) {
+    std::vector<std::size_t> comm_index(graph.ops.size(), 0);
+    std::vector<bool> releases(graph.ops.size(), false);
+    for (std::uint32_t i = 0; i < graph.ops.size(); ++i) {
+      const Op& op = graph.ops[i];
+      if (const auto* work = std::get_if<Comm>(&op.work)) {
+        comm_index[i] = comm.size();
+        comm.push_back({OpId{i}, work, op.after, true});
+        for (const OpId dependency : op.after)
+          releases[dependency.value()] = true;
+        continue;
+      }
+      ComputeOp entry{OpId{i}, {}, false};
+      for (const OpId dependency : op.after) {
+        if (graph.op(dependency).stream() != Stream::communication)
+          continue;  // the order of the stream sees to it
+        entry.awaited.push_back(comm_index[dependency.value()]);
+        comm[comm_index[dependency.value()]].trailing = false;
+      }
+      compute.push_back(std::move(entry));
+    }
+    for (ComputeOp& entry : compute)
+      entry.releases_comm = releases[entry.op.value()];
+  }
+};
+
+Executor::Executor(const StepGraph& graph, ComputeBackend& compute, FabricBackend& fabric, BufferSet& buffers,
+                   FastClock& clock, const Recording& recording, Validator* validator, const ExecutorOptions& options)
+    : graph_(graph),
+      compute_(compute),
+      fabric_(fabric),
+      buffers_(buffers),
+      clock_(clock),
+      recording_(recording),
+      validator_(validator),
+      options_(options),
+      plan_(std::make_unique<Plan>(graph)),
+      done_epoch_(graph.ops.size()),
+      done_ns_(graph.ops.size(), 0),
+      comm_begin_ns_(plan_->comm.size(), 0),
+      exposed_ns_(plan_->comm.size(), 0),
+      tickets_(plan_->comm.size(), 0) {
+  graph_.check();
+  LOCKSTEP_EXPECT(recording_.steps.empty() || (recording_.ops_per_step == graph_.ops.size() &&
+                                               recording_.comms_per_step == plan_->comm.size()),
+                  "the recording was made for another graph");
+  in_flight_.reserve(plan_->comm.size());
+  prctl(PR_SET_TIMERSLACK, 1UL);  // else the kernel may add 50 us to every sleep
+  compute_thread_ = std::thread([this] { compute_loop(); });
+}
+
+Executor::~Executor() {
+  stop_.store(true, std::memory_order_release);
+  go_.fetch_add(1, std::memory_order_release);
+  go_.notify_all();
+  comm_events_.fetch_add(1, std::memory_order_release);
+  comm_events_.notify_all();
+  compute_thread_.join();
+}
+
+void Executor::record_begin(std::uint32_t step, OpId op, std::int64_t now_ns) {
+  OpStamp& stamp = recording_.ops[(step % recording_.kept_steps) * recording_.ops_per_step + op.value()];
+  publish(stamp.end_ns, 0);
+  stamp.step = step;
+  stamp.op = op.value();
+  publish(stamp.begin_ns, now_ns);
+}
+
+void Executor::record_end(std::uint32_t step, OpId op, std::int64_t now_ns) {
+  publish(recording_.ops[(step % recording_.kept_steps) * recording_.ops_per_step + op.value()].end_ns, now_ns);
+}
+
+void Executor::compute_loop() {
+  prctl(PR_SET_TIMERSLACK, 1UL);
+  std::uint32_t seen = 0;
+  while (true) {
+    if (options_.wait == WaitMode::spin) {
+      while (go_.load(std::memory_order_acquire) == seen)
+        relax_cpu();
+    } else {
+      go_.wait(seen, std::memory_order_acquire);
+    }
+    seen = go_.load(std::memory_order_acquire);
+    if (stop_.load(std::memory_order_acquire))
+      return;
+    run_compute_ops(step_);
+    compute_finished_.store(epoch_, std::memory_order_release);
+    compute_events_.fetch_add(1, std::memory_order_release);
+    compute_events_.notify_all();
+  }
+}
+
+void Executor::await_comm(std::size_t comm_index) {
+  const auto& done = done_epoch_[plan_->comm[comm_index].op.value()];
+  if (done.load(std::memory_order_acquire) == epoch_)
+    return;
+  const std::int64_t from = clock_.now_ns();
+  while (!stop_.load(std::memory_order_acquire)) {
+    const std::uint32_t events = comm_events_.load(std::memory_order_acquire);
+    if (done.load(std::memory_order_acquire) == epoch_)
+      break;
+    if (options_.wait == WaitMode::spin)
+      relax_cpu();
+    else
+      comm_events_.wait(events, std::memory_order_acquire);
+  }
+  exposed_ns_[comm_index] += clock_.now_ns() - from;
+}
+
+void Executor::run_compute_ops(std::uint32_t step) {
+  const bool recorded = !recording_.ops.empty();
+  std::int64_t busy_ns = 0;
+  for (const Plan::ComputeOp& entry : plan_->compute) {
+    std::int64_t ready_ns = step_begin_ns_;
+    for (const std::size_t comm_index : entry.awaited) {
+      await_comm(comm_index);
+      ready_ns = std::max(ready_ns, done_ns_[plan_->comm[comm_index].op.value()]);
+    }
+    if (stop_.load(std::memory_order_relaxed))
+      return;
+    std::int64_t begin_ns = 0;
+    if (recorded) {
+      begin_ns = clock_.now_ns();
+      record_begin(step, entry.op, begin_ns);
+    }
+    compute_.run(graph_.op(entry.op), buffers_, ready_ns);
+    if (recorded) {
+      const std::int64_t end_ns = clock_.now_ns();
+      record_end(step, entry.op, end_ns);
+      busy_ns += end_ns - begin_ns;
+    }
+    done_epoch_[entry.op.value()].store(epoch_, std::memory_order_release);
+    if (entry.releases_comm) {
+      compute_events_.fetch_add(1, std::memory_order_release);
+      compute_events_.notify_all();
+    }
+  }
+  compute_busy_ns_ = busy_ns;
+  compute_end_ns_ = clock_.now_ns();
+}
+
+bool Executor::ready(std::size_t comm_index) const {
+  const auto& after = plan_->comm[comm_index].after;
+  return std::all_of(after.begin(), after.end(), [this](OpId op) {
+    return done_epoch_[op.value()].load(std::memory_order_acquire) == epoch_;
+  });
+}
+
+void Executor::launch(std::uint32_t step, std::size_t comm_index, bool validated) {
+  const Plan::CommOp& entry = plan_->comm[comm_index];
+  if (validated && entry.comm->validated)
+    validator_->plant(step, static_cast<std::uint32_t>(comm_index), *entry.comm, buffers_);
+  const std::int64_t now_ns = clock_.now_ns();
+  comm_begin_ns_[comm_index] = now_ns;
+  if (!recording_.comms.empty()) {
+    record_begin(step, entry.op, now_ns);
+    CommStamp& stamp = recording_.comms[step * recording_.comms_per_step + comm_index];
+    stamp.step = step;
+    stamp.op = entry.op.value();
+    publish(stamp.begin_ns, now_ns);
+  }
+  tickets_[comm_index] = fabric_.start(*entry.comm, graph_, buffers_);
+  in_flight_.push_back(comm_index);
+}
+
+void Executor::finish_comm(std::size_t comm_index, std::int64_t now_ns) {
+  const OpId op = plan_->comm[comm_index].op;
+  done_ns_[op.value()] = now_ns;
+  if (!recording_.comms.empty()) {
+    record_end(step_, op, now_ns);
+    publish(recording_.comms[step_ * recording_.comms_per_step + comm_index].end_ns, now_ns);
+  }
+  done_epoch_[op.value()].store(epoch_, std::memory_order_release);
+  comm_events_.fetch_add(1, std::memory_order_release);
+  comm_events_.notify_all();
+}
+
+void Executor::pause(std::uint32_t& idle_looks) const {
+  ++idle_looks;
+  if (options_.wait == WaitMode::spin) {
+    relax_cpu();
+  } else if (idle_looks <= kYieldsBeforeSleep) {
+    sched_yield();
+  } else {
+    const std::int64_t sleep_ns = std::min(kLongestSleepNs, kShortestSleepNs * (idle_looks - kYieldsBeforeSleep));
+    sleep_until_ns(monotonic_ns() + sleep_ns);
+  }
+}
+
+StepResult Executor::stop_with(StepStatus status, std::size_t comm_index, std::string message) {
+  stop_.store(true, std::memory_order_release);
+  comm_events_.fetch_add(1, std::memory_order_release);
+  comm_events_.notify_all();
+  StepResult result;
+  result.status = status;
+  result.op = plan_->comm[comm_index].op;
+  result.message = std::move(message);
+  return result;
+}
+
+StepResult Executor::drive_communication(std::uint32_t step, bool validated) {
+  const auto deadline_ns = static_cast<std::int64_t>(options_.op_deadline_s * 1e9);
+  std::size_t next = 0;
+  std::uint32_t idle_looks = 0;
+  while (next < plan_->comm.size() || !in_flight_.empty()) {
+    const std::uint32_t events = compute_events_.load(std::memory_order_acquire);
+    bool moved = false;
+    while (next < plan_->comm.size() && ready(next)) {
+      launch(step, next++, validated);
+      moved = true;
+    }
+    for (std::size_t i = 0; i < in_flight_.size();) {
+      const std::size_t comm_index = in_flight_[i];
+      const CommState state = fabric_.test(tickets_[comm_index]);
+      if (state == CommState::failed)
+        return stop_with(StepStatus::transport_error, comm_index, fabric_.error_text(tickets_[comm_index]));
+      if (state == CommState::pending) {
+        ++i;
+        continue;
+      }
+      finish_comm(comm_index, clock_.now_ns());
+      in_flight_.erase(in_flight_.begin() + static_cast<std::ptrdiff_t>(i));
+      moved = true;
+    }
+    if (moved) {
+      idle_looks = 0;
+      continue;
+    }
+    if (in_flight_.empty()) {
+      // Nothing to move: only the compute thread can make the next communication ready.
+      if (options_.wait == WaitMode::spin)
+        relax_cpu();
+      else
+        compute_events_.wait(events, std::memory_order_acquire);
+      continue;
+    }
+    pause(idle_looks);
+    const std::size_t oldest = in_flight_.front();
+    if (clock_.now_ns() - comm_begin_ns_[oldest] > deadline_ns)
+      return stop_with(StepStatus::deadline, oldest, {});
+  }
+  return {};
+}
+
+std::int64_t Executor::expose_trailing(std::int64_t compute_end_ns) {
+  std::int64_t covered_until = compute_end_ns;
+  for (std::size_t i = 0; i < plan_->comm.size(); ++i) {
+    const std::int64_t end_ns = done_ns_[plan_->comm[i].op.value()];
+    if (!plan_->comm[i].trailing || end_ns <= covered_until)
+      continue;
+    exposed_ns_[i] += end_ns - covered_until;
+    covered_until = end_ns;
+  }
+  std::int64_t sum = 0;
+  for (const std::int64_t exposed : exposed_ns_)
+    sum += exposed;
+  return sum;
+}
+
+void Executor::check_data(std::uint32_t step, StepStamp& stamp, StepResult& result) {
+  std::uint64_t checksum = 0;
+  for (std::size_t i = 0; i < plan_->comm.size(); ++i) {
+    const Plan::CommOp& entry = plan_->comm[i];
+    if (!entry.comm->validated)
+      continue;
+    const ValidationResult found = validator_->check(step, static_cast<std::uint32_t>(i), *entry.comm, buffers_);
+    checksum = mix64(checksum ^ found.checksum);
+    if (found.wrong > 0)
+      result.corruptions.push_back({entry.op, found.wrong, found.first});
+  }
+  stamp.checksum = checksum;
+  stamp.flags |= kStepValidated;
+  if (!result.corruptions.empty())
+    stamp.flags |= kStepCorrupt;
+}
+
+StepResult Executor::run_step(std::uint32_t step, std::uint32_t flags) {
+  LOCKSTEP_EXPECT(!stop_.load(), "the executor has stopped after a failure");
+  const bool recorded = !recording_.steps.empty();
+  const bool validated = validator_ != nullptr && is_validated_step(step, options_.validation_share);
+  ++epoch_;
+  step_ = step;
+  std::fill(exposed_ns_.begin(), exposed_ns_.end(), 0);
+  step_begin_ns_ = clock_.now_ns();
+  StepStamp unrecorded;
+  StepStamp& stamp = recorded ? recording_.steps[step] : unrecorded;
+  stamp.step = step;
+  stamp.flags = flags;
+  publish(stamp.begin_ns, step_begin_ns_);
+
+  go_.fetch_add(1, std::memory_order_release);
+  go_.notify_all();
+  StepResult result = drive_communication(step, validated);
+  if (result.status != StepStatus::completed)
+    return result;
+  while (compute_finished_.load(std::memory_order_acquire) != epoch_) {
+    const std::uint32_t events = compute_events_.load(std::memory_order_acquire);
+    if (compute_finished_.load(std::memory_order_acquire) == epoch_)
+      break;
+    if (options_.wait == WaitMode::spin)
+      relax_cpu();
+    else
+      compute_events_.wait(events, std::memory_order_acquire);
+  }
+  const std::int64_t end_ns = clock_.now_ns();
+
+  // The step is over; what follows is measured as part of the time between two steps.
+  stamp.compute_ns = compute_busy_ns_;
+  stamp.exposed_ns = expose_trailing(compute_end_ns_);
+  if (!recording_.comms.empty()) {
+    for (std::size_t i = 0; i < plan_->comm.size(); ++i)
+      recording_.comms[step * recording_.comms_per_step + i].exposed_ns = exposed_ns_[i];
+  }
+  if (validated)
+    check_data(step, stamp, result);
+  publish(stamp.end_ns, end_ns);
+  if (end_ns - last_discipline_ns_ > kDisciplineEveryNs) {
+    clock_.discipline();
+    last_discipline_ns_ = end_ns;
+  }
+  return result;
+}
+
+}  // namespace lockstep::step
