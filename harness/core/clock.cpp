@@ -101,7 +101,7 @@ void FastClock::take_anchor() noexcept {
   anchor.ticks = now.ticks;
   anchor.ns = now.ns;
   anchor.rate =
-      static_cast<std::int64_t>((static_cast<__int128>(now.ns - first_ns_) << kShift) / static_cast<__int128>(ticks));
+      static_cast<std::int64_t>((static_cast<detail::Int128>(now.ns - first_ns_) << kShift) / ticks);
   anchor_.store(&anchor, std::memory_order_release);
 #endif
 }

@@ -10,6 +10,10 @@
 
 namespace lockstep {
 
+namespace detail {
+__extension__ using Int128 = __int128;
+}
+
 /// CLOCK_MONOTONIC in ns: shared by all processes of one machine, unrelated between machines.
 [[nodiscard]] std::int64_t monotonic_ns() noexcept;
 
@@ -42,7 +46,7 @@ class FastClock {
     const Anchor* anchor = anchor_.load(std::memory_order_acquire);
     if (anchor != nullptr) {
       const auto ticks = static_cast<std::int64_t>(__rdtsc()) - anchor->ticks;
-      return anchor->ns + static_cast<std::int64_t>((static_cast<__int128>(ticks) * anchor->rate) >> kShift);
+      return anchor->ns + static_cast<std::int64_t>((static_cast<detail::Int128>(ticks) * anchor->rate) >> kShift);
     }
 #endif
     return monotonic_ns();

@@ -1,0 +1,65 @@
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <future>
+
+#include "harness/watch/watchdog.hpp"
+
+namespace lockstep::watch {
+namespace {
+
+constexpr double kLookEveryS = 0.001;
+
+/// A watchdog on a clock that only the test moves.
+class WatchdogTest : public testing::Test {
+ protected:
+  std::atomic<std::int64_t> now_ns_{1};
+  std::promise<Expiry> expired_;
+  std::atomic<int> calls_{0};
+  Watchdog watchdog_{[this](const Expiry& expiry) {
+                       if (calls_++ == 0)
+                         expired_.set_value(expiry);
+                     },
+                     kLookEveryS, [this] { return now_ns_.load(); }};
+};
+
+TEST_F(WatchdogTest, NamesThePhaseThatDidNotEnd) {
+  watchdog_.enter("MPI_Init", 5.0);
+  now_ns_ += 6'000'000'000;
+  const Expiry expiry = expired_.get_future().get();
+  EXPECT_EQ(expiry.phase, "MPI_Init");
+  EXPECT_DOUBLE_EQ(expiry.allowed_s, 5.0);
+  EXPECT_DOUBLE_EQ(expiry.waited_s, 6.0);
+}
+
+TEST_F(WatchdogTest, ProgressMovesTheDeadline) {
+  watchdog_.enter("step", 5.0);
+  now_ns_ += 4'000'000'000;
+  watchdog_.extend(5.0);
+  now_ns_ += 4'000'000'000;
+  watchdog_.enter("finalize", 1.0);
+  now_ns_ += 2'000'000'000;
+  EXPECT_EQ(expired_.get_future().get().phase, "finalize");
+  EXPECT_EQ(calls_, 1);
+}
+
+TEST_F(WatchdogTest, SaysNothingOnceDisarmed) {
+  watchdog_.enter("step", 1.0);
+  watchdog_.disarm();
+  now_ns_ += 10'000'000'000;
+  watchdog_.enter("other", 1.0);
+  now_ns_ += 10'000'000'000;
+  EXPECT_EQ(expired_.get_future().get().phase, "other");
+}
+
+TEST_F(WatchdogTest, FiresOnce) {
+  watchdog_.enter("step", 1.0);
+  now_ns_ += 2'000'000'000;
+  expired_.get_future().get();
+  now_ns_ += 2'000'000'000;
+  watchdog_.enter("next", 1.0);
+  EXPECT_EQ(calls_, 1);
+}
+
+}  // namespace
+}  // namespace lockstep::watch
