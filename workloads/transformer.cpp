@@ -146,10 +146,11 @@ class Builder {
     const Sizes& s = sizes_;
     const std::uint64_t scores = s.heads * s.sequence * s.sequence;
     const std::uint64_t rows = s.tokens;
-    const std::uint64_t widest =
-        std::max({rows * s.hidden, rows * s.qkv, rows * s.attention, rows * s.gate_up, rows * s.vocab, scores});
+    const std::uint64_t widest = std::max(
+        {rows * s.hidden, rows * s.qkv, rows * s.attention, rows * s.gate_up, rows * s.vocab, scores});
     weights_buffer_ = add_buffer("weights", BufferRole::weights, parameters_);
-    // Inputs are never written and outputs never read back, so that values neither grow nor fade over the steps.
+    // Inputs are never written and outputs never read back, so that values neither grow nor fade over the
+    // steps.
     inputs_ = add_buffer("activations.read", BufferRole::activations, 2 * widest);
     outputs_ = add_buffer("activations.written", BufferRole::activations, widest);
     if (workload_.tensor_parallel > 1)
@@ -185,8 +186,8 @@ class Builder {
   [[nodiscard]] BufferRef second_input() const { return {inputs_, input_elements_}; }
   [[nodiscard]] BufferRef output() const { return {outputs_, 0}; }
 
-  static Gemm product(std::uint64_t m, std::uint64_t n, std::uint64_t k, Gemm::Layout layout, BufferRef a, BufferRef b,
-                      BufferRef c) {
+  static Gemm product(std::uint64_t m, std::uint64_t n, std::uint64_t k, Gemm::Layout layout, BufferRef a,
+                      BufferRef b, BufferRef c) {
     Gemm gemm;
     gemm.m = m;
     gemm.n = n;
@@ -208,14 +209,14 @@ class Builder {
   OpId input_gradient(std::size_t index) {
     const Weight& weight = weights_[index];
     return add_gemm(weight.name + ".input_gradient", Phase::backward,
-             product(sizes_.tokens, weight.rows, weight.columns, Gemm::Layout::nt, first_input(),
-                     {weights_buffer_, weight.offset}, output()));
+                    product(sizes_.tokens, weight.rows, weight.columns, Gemm::Layout::nt, first_input(),
+                            {weights_buffer_, weight.offset}, output()));
   }
 
   void weight_gradient(std::size_t index) {
     const Weight& weight = weights_[index];
-    Gemm gemm = product(weight.rows, weight.columns, sizes_.tokens, Gemm::Layout::tn, first_input(), second_input(),
-                        {gradients_[weight.bucket], weight.bucket_offset});
+    Gemm gemm = product(weight.rows, weight.columns, sizes_.tokens, Gemm::Layout::tn, first_input(),
+                        second_input(), {gradients_[weight.bucket], weight.bucket_offset});
     gemm.accumulate = accumulate_;
     note_gradient(index, add_gemm(weight.name + ".weight_gradient", Phase::backward, gemm));
   }

@@ -56,9 +56,13 @@ Pair read_pair() noexcept {
 
 }  // namespace
 
-std::int64_t monotonic_ns() noexcept { return read_clock(CLOCK_MONOTONIC); }
+std::int64_t monotonic_ns() noexcept {
+  return read_clock(CLOCK_MONOTONIC);
+}
 
-std::int64_t utc_ns() noexcept { return read_clock(CLOCK_REALTIME); }
+std::int64_t utc_ns() noexcept {
+  return read_clock(CLOCK_REALTIME);
+}
 
 std::string format_utc(std::int64_t utc_ns, UtcStyle style) {
   const std::time_t seconds = static_cast<std::time_t>(utc_ns / 1'000'000'000);
@@ -74,7 +78,8 @@ void sleep_until_ns(std::int64_t deadline_ns) noexcept {
   timespec until{};
   until.tv_sec = static_cast<std::time_t>(deadline_ns / 1'000'000'000);
   until.tv_nsec = static_cast<long>(deadline_ns % 1'000'000'000);
-  while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr) != 0 && monotonic_ns() < deadline_ns) {
+  while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr) != 0 &&
+         monotonic_ns() < deadline_ns) {
   }
 }
 

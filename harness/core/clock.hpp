@@ -32,7 +32,8 @@ void sleep_until_ns(std::int64_t deadline_ns) noexcept;
 /// is CLOCK_MONOTONIC itself.
 ///
 /// Sharp edge: between two calls of discipline() the clock extrapolates with the last measured rate, so call
-/// it every few seconds at most. discipline() may be called while other threads read, by one thread at a time.
+/// it every few seconds at most. discipline() may be called while other threads read, by one thread at a
+/// time.
 class FastClock {
  public:
   /// Measures the counter's rate for about 20 ms. One object serves the whole process.
@@ -46,7 +47,8 @@ class FastClock {
     const Anchor* anchor = anchor_.load(std::memory_order_acquire);
     if (anchor != nullptr) {
       const auto ticks = static_cast<std::int64_t>(__rdtsc()) - anchor->ticks;
-      return anchor->ns + static_cast<std::int64_t>((static_cast<detail::Int128>(ticks) * anchor->rate) >> kShift);
+      return anchor->ns +
+             static_cast<std::int64_t>((static_cast<detail::Int128>(ticks) * anchor->rate) >> kShift);
     }
 #endif
     return monotonic_ns();

@@ -25,7 +25,8 @@ std::string Problem::one_line() const {
   return text;
 }
 
-InputError::InputError(Problem problem) : std::runtime_error(problem.one_line()), problem_(std::move(problem)) {}
+InputError::InputError(Problem problem)
+    : std::runtime_error(problem.one_line()), problem_(std::move(problem)) {}
 
 RunError::RunError(Problem problem) : std::runtime_error(problem.one_line()), problem_(std::move(problem)) {}
 

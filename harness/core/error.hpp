@@ -38,7 +38,8 @@ class InputError : public std::runtime_error {
   Problem problem_;
 };
 
-/// The surroundings failed us (disk full, a process that cannot be started). Ends the program with exit code 5.
+/// The surroundings failed us (disk full, a process that cannot be started). Ends the program with exit
+/// code 5.
 class RunError : public std::runtime_error {
  public:
   explicit RunError(Problem problem);
@@ -49,15 +50,16 @@ class RunError : public std::runtime_error {
 };
 
 namespace detail {
-[[noreturn]] void broken_invariant(const char* condition, const char* file, int line, std::string_view message);
+[[noreturn]] void broken_invariant(const char* condition, const char* file, int line,
+                                   std::string_view message);
 }
 
 }  // namespace lockstep
 
 /// A broken precondition is a defect of Lockstep itself: it prints the place and aborts, in every build.
-#define LOCKSTEP_EXPECT(condition, message)                                           \
-  do {                                                                                \
-    if (!(condition)) [[unlikely]]                                                    \
+#define LOCKSTEP_EXPECT(condition, message)                                            \
+  do {                                                                                 \
+    if (!(condition)) [[unlikely]]                                                     \
       ::lockstep::detail::broken_invariant(#condition, __FILE__, __LINE__, (message)); \
   } while (false)
 

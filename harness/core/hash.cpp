@@ -1,12 +1,12 @@
 #include "harness/core/hash.hpp"
 
-#include <sodium.h>
-
 #include <array>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <memory>
+
+#include <sodium.h>
 
 #include "harness/core/error.hpp"
 
@@ -35,7 +35,8 @@ std::string sha256(std::string_view bytes) {
 std::string sha256_file(const std::string& path) {
   const std::unique_ptr<std::FILE, FileCloser> file(std::fopen(path.c_str(), "rb"));
   const auto fail = [&path](int error) {
-    throw RunError({.what = "cannot read " + path, .why = std::strerror(error), .suggestion = {}, .file = {}});
+    throw RunError(
+        {.what = "cannot read " + path, .why = std::strerror(error), .suggestion = {}, .file = {}});
   };
   if (!file)
     fail(errno);

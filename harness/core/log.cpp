@@ -1,11 +1,11 @@
 #include "harness/core/log.hpp"
 
-#include <spdlog/sinks/stdout_sinks.h>
-#include <spdlog/spdlog.h>
-
 #include <memory>
 #include <mutex>
 #include <string>
+
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
 
 namespace lockstep {
 namespace {
@@ -14,7 +14,8 @@ std::mutex logger_mutex;
 std::shared_ptr<spdlog::logger> logger_instance;
 
 std::shared_ptr<spdlog::logger> make_logger(std::string_view name) {
-  auto made = std::make_shared<spdlog::logger>(std::string(name), std::make_shared<spdlog::sinks::stderr_sink_mt>());
+  auto made =
+      std::make_shared<spdlog::logger>(std::string(name), std::make_shared<spdlog::sinks::stderr_sink_mt>());
   made->set_pattern("%n: %v");
   return made;
 }
@@ -33,8 +34,14 @@ void set_log_name(std::string_view name) {
   logger_instance = make_logger(name);
 }
 
-void log_info(std::string_view message) { logger()->info("{}", message); }
-void log_warning(std::string_view message) { logger()->warn("warning: {}", message); }
-void log_error(std::string_view message) { logger()->error("error: {}", message); }
+void log_info(std::string_view message) {
+  logger()->info("{}", message);
+}
+void log_warning(std::string_view message) {
+  logger()->warn("warning: {}", message);
+}
+void log_error(std::string_view message) {
+  logger()->error("error: {}", message);
+}
 
 }  // namespace lockstep

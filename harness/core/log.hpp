@@ -5,7 +5,8 @@
 
 namespace lockstep {
 
-/// Names the speaker of every later line on standard error, e.g. `lockstep-rank 3 (site A)`. Call once, early.
+/// Names the speaker of every later line on standard error, e.g. `lockstep-rank 3 (site A)`. Call once,
+/// early.
 void set_log_name(std::string_view name);
 
 /// One line on standard error each: `lockstep: warning: ...`. Thread-safe.

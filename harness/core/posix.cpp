@@ -1,11 +1,5 @@
 #include "harness/core/posix.hpp"
 
-#include <fcntl.h>
-#include <sched.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
@@ -13,6 +7,12 @@
 #include <fstream>
 #include <sstream>
 #include <string>
+
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "harness/core/error.hpp"
 #include "harness/core/text.hpp"
@@ -23,7 +23,8 @@ namespace {
 [[noreturn]] void fail(const std::string& what, int error, std::string suggestion = {}) {
   if (error == ENOSPC && suggestion.empty())
     suggestion = "free some space, or write the results to another disk with --out";
-  throw RunError({.what = what, .why = std::strerror(error), .suggestion = std::move(suggestion), .file = {}});
+  throw RunError(
+      {.what = what, .why = std::strerror(error), .suggestion = std::move(suggestion), .file = {}});
 }
 
 }  // namespace

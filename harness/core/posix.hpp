@@ -57,7 +57,8 @@ class MappedFile {
 /// The whole file as text. Throws InputError when it cannot be read.
 [[nodiscard]] std::string read_text_file(const std::string& path);
 
-/// Writes the whole text to `path` or leaves what was there: written beside it, synced, renamed. Throws RunError.
+/// Writes the whole text to `path` or leaves what was there: written beside it, synced, renamed. Throws
+/// RunError.
 void write_text_file(const std::string& path, std::string_view text);
 
 /// Short host name as gethostname gives it, cut at the first dot.

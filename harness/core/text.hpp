@@ -9,7 +9,8 @@
 namespace lockstep {
 
 /// The candidate with the smallest edit distance to `word`, when that is near enough to be a likely slip.
-[[nodiscard]] std::optional<std::string> nearest_match(std::string_view word, std::span<const std::string> candidates);
+[[nodiscard]] std::optional<std::string> nearest_match(std::string_view word,
+                                                       std::span<const std::string> candidates);
 
 /// Splits at every `separator`; an empty text gives one empty part.
 [[nodiscard]] std::vector<std::string> split(std::string_view text, char separator);

@@ -1,10 +1,10 @@
 #include "harness/core/units.hpp"
 
-#include <fmt/format.h>
-
 #include <array>
 #include <charconv>
 #include <cmath>
+
+#include <fmt/format.h>
 
 namespace lockstep {
 namespace {

@@ -18,10 +18,13 @@ namespace lockstep {
 /// `0.9731` -> `97.3 %`.
 [[nodiscard]] std::string format_percent(double fraction, int decimals = 1);
 
-/// Size in bytes as nccl-tests writes it: an integer with an optional binary suffix K, M or G (`64K` = 65536).
+/// Size in bytes as nccl-tests writes it: an integer with an optional binary suffix K, M or G (`64K` =
+/// 65536).
 [[nodiscard]] std::optional<std::uint64_t> parse_size(std::string_view text);
 
 constexpr double kNsPerS = 1e9;
-[[nodiscard]] constexpr double seconds_from_ns(std::int64_t ns) { return static_cast<double>(ns) / kNsPerS; }
+[[nodiscard]] constexpr double seconds_from_ns(std::int64_t ns) {
+  return static_cast<double>(ns) / kNsPerS;
+}
 
 }  // namespace lockstep

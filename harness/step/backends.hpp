@@ -16,8 +16,9 @@ class BufferSet {
  public:
   /// Which of the graph's buffers exist.
   enum class Need { all, communicated };
-  /// Allocates, first-touches and fills every needed buffer with reproducible pseudo-random values in [-1, 1) that
-  /// differ from rank to rank (a network that compresses must not flatter). Throws RunError when memory is short.
+  /// Allocates, first-touches and fills every needed buffer with reproducible pseudo-random values in [-1, 1)
+  /// that differ from rank to rank (a network that compresses must not flatter). Throws RunError when memory
+  /// is short.
   BufferSet(const StepGraph& graph, Need need, RankId rank);
   [[nodiscard]] std::span<std::byte> bytes(BufferId id) { return spans_[id.value()]; }
   /// Elements from `ref` to the end of its buffer. Only f32 buffers hold floats.
@@ -40,9 +41,9 @@ class BufferSet {
 class ComputeBackend {
  public:
   virtual ~ComputeBackend() = default;
-  /// Does the op's work and returns when it is done. `ready_ns` is the instant (FastClock axis) from which the op could
-  /// have run: the end of the last thing it waited for. A paced backend counts from there, so that the lateness of a
-  /// wake-up does not add up over a step.
+  /// Does the op's work and returns when it is done. `ready_ns` is the instant (FastClock axis) from which
+  /// the op could have run: the end of the last thing it waited for. A paced backend counts from there, so
+  /// that the lateness of a wake-up does not add up over a step.
   virtual void run(const Op& op, BufferSet& buffers, std::int64_t ready_ns) = 0;
   [[nodiscard]] virtual std::string name() const = 0;
   /// Threads of this rank that are busy while it computes: 0 for a timed wait.
@@ -54,8 +55,9 @@ class ComputeBackend {
 /// What became of a communication in flight.
 enum class CommState { pending, done, failed };
 
-/// Starts communications and tells when they are done. Every call comes from one thread, the one that owns the
-/// transport. Operations complete in any order; on one group they must be started in the same order by every rank.
+/// Starts communications and tells when they are done. Every call comes from one thread, the one that owns
+/// the transport. Operations complete in any order; on one group they must be started in the same order by
+/// every rank.
 class FabricBackend {
  public:
   using Ticket = std::uint32_t;

@@ -27,7 +27,8 @@ std::set<std::uint32_t> communicated_buffers(const StepGraph& graph) {
 
 /// Uniform in [-1, 1) in steps of 2^-20, so that a sum over a million ranks stays finite in every dtype.
 double uniform(std::uint64_t seed) {
-  return static_cast<double>(static_cast<std::int64_t>(mix64(seed) >> 43) - (1 << 20)) / static_cast<double>(1 << 20);
+  return static_cast<double>(static_cast<std::int64_t>(mix64(seed) >> 43) - (1 << 20)) /
+         static_cast<double>(1 << 20);
 }
 
 template <class Real>
@@ -69,7 +70,9 @@ void fill_random(std::span<std::byte> bytes, Dtype dtype, std::uint64_t seed) {
 
 }  // namespace
 
-void BufferSet::Free::operator()(std::byte* memory) const noexcept { std::free(memory); }
+void BufferSet::Free::operator()(std::byte* memory) const noexcept {
+  std::free(memory);
+}
 
 BufferSet::BufferSet(const StepGraph& graph, Need need, RankId rank) {
   const std::set<std::uint32_t> communicated = communicated_buffers(graph);
@@ -85,10 +88,13 @@ BufferSet::BufferSet(const StepGraph& graph, Need need, RankId rank) {
       continue;
     storage_[i].reset(static_cast<std::byte*>(std::aligned_alloc(kAlignment, rounded)));
     if (!storage_[i]) {
-      throw RunError({.what = "cannot allocate " + format_bytes(static_cast<double>(bytes)) + " for buffer " + buffer.name,
-                      .why = "out of memory",
-                      .suggestion = "use a smaller model, fewer ranks on this host, or see `lockstep check` for the need",
-                      .file = {}});
+      throw RunError(
+          {.what =
+               "cannot allocate " + format_bytes(static_cast<double>(bytes)) + " for buffer " + buffer.name,
+           .why = "out of memory",
+           .suggestion =
+               "use a smaller model, fewer ranks on this host, or see `lockstep check` for the need",
+           .file = {}});
     }
     spans_[i] = {storage_[i].get(), bytes};
     if (buffer.role == BufferRole::optimizer_state)

@@ -1,11 +1,11 @@
 #include "harness/step/executor.hpp"
 
-#include <sched.h>
-#include <sys/prctl.h>
-
 #include <algorithm>
 #include <cmath>
 #include <utility>
+
+#include <sched.h>
+#include <sys/prctl.h>
 
 #include "harness/core/error.hpp"
 #include "harness/core/hash.hpp"
@@ -31,7 +31,9 @@ void publish(std::int64_t& field, std::int64_t value) noexcept {
 
 }  // namespace
 
-const char* to_string(WaitMode mode) { return mode == WaitMode::spin ? "spin" : "backoff"; }
+const char* to_string(WaitMode mode) {
+  return mode == WaitMode::spin ? "spin" : "backoff";
+}
 
 bool is_validated_step(std::uint32_t step, double share) {
   if (share <= 0.0)
@@ -83,7 +85,8 @@ struct Executor::Plan {
 };
 
 Executor::Executor(const StepGraph& graph, ComputeBackend& compute, FabricBackend& fabric, BufferSet& buffers,
-                   FastClock& clock, const Recording& recording, Validator* validator, const ExecutorOptions& options)
+                   FastClock& clock, const Recording& recording, Validator* validator,
+                   const ExecutorOptions& options)
     : graph_(graph),
       compute_(compute),
       fabric_(fabric),
@@ -125,7 +128,8 @@ void Executor::record_begin(std::uint32_t step, OpId op, std::int64_t now_ns) {
 }
 
 void Executor::record_end(std::uint32_t step, OpId op, std::int64_t now_ns) {
-  publish(recording_.ops[(step % recording_.kept_steps) * recording_.ops_per_step + op.value()].end_ns, now_ns);
+  publish(recording_.ops[(step % recording_.kept_steps) * recording_.ops_per_step + op.value()].end_ns,
+          now_ns);
 }
 
 void Executor::compute_loop() {
@@ -240,7 +244,8 @@ void Executor::pause(std::uint32_t& idle_looks) const {
   } else if (idle_looks <= kYieldsBeforeSleep) {
     sched_yield();
   } else {
-    const std::int64_t sleep_ns = std::min(kLongestSleepNs, kShortestSleepNs * (idle_looks - kYieldsBeforeSleep));
+    const std::int64_t sleep_ns =
+        std::min(kLongestSleepNs, kShortestSleepNs * (idle_looks - kYieldsBeforeSleep));
     sleep_until_ns(monotonic_ns() + sleep_ns);
   }
 }
@@ -321,7 +326,8 @@ void Executor::check_data(std::uint32_t step, StepStamp& stamp, StepResult& resu
     const Plan::CommOp& entry = plan_->comm[i];
     if (!entry.comm->validated)
       continue;
-    const ValidationResult found = validator_->check(step, static_cast<std::uint32_t>(i), *entry.comm, buffers_);
+    const ValidationResult found =
+        validator_->check(step, static_cast<std::uint32_t>(i), *entry.comm, buffers_);
     checksum = mix64(checksum ^ found.checksum);
     if (found.wrong > 0)
       result.corruptions.push_back({entry.op, found.wrong, found.first});

@@ -18,7 +18,8 @@ namespace lockstep::step {
 /// How a thread waits for another thread or for the network.
 enum class WaitMode {
   spin,     ///< looks without pause: lowest latency, burns a core
-  backoff,  ///< yields, then sleeps 20 to 100 us between looks: for machines with fewer cores than busy threads
+  backoff,  ///< yields, then sleeps 20 to 100 us between looks: for machines with fewer cores than busy
+            ///< threads
 };
 [[nodiscard]] const char* to_string(WaitMode mode);
 
@@ -48,17 +49,19 @@ struct StepResult {
   std::vector<Corruption> corruptions;  ///< empty when the data were right or not checked
 };
 
-/// Runs a step graph again and again. The thread that calls run_step() owns the transport: it starts and tests every
-/// communication; computing happens on a thread of the executor's own, so that both truly overlap.
+/// Runs a step graph again and again. The thread that calls run_step() owns the transport: it starts and
+/// tests every communication; computing happens on a thread of the executor's own, so that both truly
+/// overlap.
 ///
-/// Sharp edge: after a result other than `completed` the transport may still write into the buffers. The caller ends
-/// the process without waiting for anybody.
+/// Sharp edge: after a result other than `completed` the transport may still write into the buffers. The
+/// caller ends the process without waiting for anybody.
 class Executor {
  public:
-  /// All references must outlive the executor. `recording` may be empty (nothing is recorded then, and the clock is
-  /// read only at the step's ends); otherwise it must fit the graph. `validator` may be null.
-  Executor(const StepGraph& graph, ComputeBackend& compute, FabricBackend& fabric, BufferSet& buffers, FastClock& clock,
-           const Recording& recording, Validator* validator, const ExecutorOptions& options);
+  /// All references must outlive the executor. `recording` may be empty (nothing is recorded then, and the
+  /// clock is read only at the step's ends); otherwise it must fit the graph. `validator` may be null.
+  Executor(const StepGraph& graph, ComputeBackend& compute, FabricBackend& fabric, BufferSet& buffers,
+           FastClock& clock, const Recording& recording, Validator* validator,
+           const ExecutorOptions& options);
   ~Executor();
   Executor(const Executor&) = delete;
   Executor& operator=(const Executor&) = delete;

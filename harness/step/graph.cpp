@@ -96,7 +96,9 @@ const char* to_string(Dtype dtype) {
   return "?";
 }
 
-const char* to_string(Stream stream) { return stream == Stream::compute ? "compute" : "communication"; }
+const char* to_string(Stream stream) {
+  return stream == Stream::compute ? "compute" : "communication";
+}
 
 const char* to_string(Phase phase) {
   switch (phase) {
@@ -152,10 +154,11 @@ double Op::flops() const {
 }
 
 std::uint64_t Op::bytes() const {
-  return std::visit(Overloaded{[](const Gemm&) { return std::uint64_t{0}; },
-                               [](const Update& update) { return static_cast<std::uint64_t>(update.bytes()); },
-                               [](const Comm& comm) { return comm.bytes(); }},
-                    work);
+  return std::visit(
+      Overloaded{[](const Gemm&) { return std::uint64_t{0}; },
+                 [](const Update& update) { return static_cast<std::uint64_t>(update.bytes()); },
+                 [](const Comm& comm) { return comm.bytes(); }},
+      work);
 }
 
 const char* Op::kind() const {
@@ -180,7 +183,8 @@ std::uint32_t RankLayout::site_of(RankId rank) const {
 }
 
 double StepGraph::flops() const {
-  return std::accumulate(ops.begin(), ops.end(), 0.0, [](double sum, const Op& op) { return sum + op.flops(); });
+  return std::accumulate(ops.begin(), ops.end(), 0.0,
+                         [](double sum, const Op& op) { return sum + op.flops(); });
 }
 
 std::uint64_t StepGraph::memory_bytes() const {
@@ -197,7 +201,9 @@ std::vector<OpId> StepGraph::comm_ops() const {
   return found;
 }
 
-void StepGraph::check() const { GraphCheck(*this).run(); }
+void StepGraph::check() const {
+  GraphCheck(*this).run();
+}
 
 const std::vector<RankId>& part_of(const Group& group, RankId rank) {
   for (const auto& part : group.parts) {

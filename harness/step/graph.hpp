@@ -7,7 +7,8 @@
 
 #include "harness/core/ids.hpp"
 
-/// A workload describes one step as a graph; the executor runs it, the simulator prices it, attribution explains it.
+/// A workload describes one step as a graph; the executor runs it, the simulator prices it, attribution
+/// explains it.
 namespace lockstep::step {
 
 enum class Dtype { f32, f64, bf16, f16 };
@@ -25,8 +26,8 @@ enum class Phase { forward, backward, optimizer };
 enum class BufferRole { weights, gradients, reduced, optimizer_state, activations };
 [[nodiscard]] const char* to_string(BufferRole role);
 
-/// Memory that ops refer to. Which buffers are really allocated is the executor's choice (a paced run needs only those
-/// that are sent).
+/// Memory that ops refer to. Which buffers are really allocated is the executor's choice (a paced run needs
+/// only those that are sent).
 struct Buffer {
   std::string name;
   BufferRole role = BufferRole::activations;
@@ -54,11 +55,13 @@ struct Gemm {
   BufferRef c;
   /// 2mnk per matrix product.
   [[nodiscard]] double flops() const {
-    return 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k) * static_cast<double>(batch);
+    return 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k) *
+           static_cast<double>(batch);
   }
 };
 
-/// One pass of an Adam-like optimizer: reads gradient, parameter and two moments, writes parameter and moments.
+/// One pass of an Adam-like optimizer: reads gradient, parameter and two moments, writes parameter and
+/// moments.
 struct Update {
   std::uint64_t elements = 0;
   Dtype dtype = Dtype::f32;
@@ -73,11 +76,11 @@ struct Update {
 enum class CommKind { all_reduce, reduce_scatter, all_gather, broadcast, all_to_all, send_recv, barrier };
 [[nodiscard]] const char* to_string(CommKind kind);
 
-/// One communication of a named group. `elements` is the total S of nccl-tests' conventions: the whole vector for
-/// all-reduce and broadcast; all ranks' parts together for reduce-scatter (input), all-gather (output) and all-to-all
-/// (one rank's input); one rank's message for send_recv (to the next rank of the group, from the previous one).
-/// Reductions are sums. `from` and `to` never overlap: the source stays as it was, so that repeated steps neither grow
-/// nor vanish.
+/// One communication of a named group. `elements` is the total S of nccl-tests' conventions: the whole vector
+/// for all-reduce and broadcast; all ranks' parts together for reduce-scatter (input), all-gather (output)
+/// and all-to-all (one rank's input); one rank's message for send_recv (to the next rank of the group, from
+/// the previous one). Reductions are sums. `from` and `to` never overlap: the source stays as it was, so that
+/// repeated steps neither grow nor vanish.
 struct Comm {
   CommKind kind = CommKind::barrier;
   GroupId group;
@@ -99,8 +102,9 @@ struct Op {
     return std::holds_alternative<Comm>(work) ? Stream::communication : Stream::compute;
   }
   [[nodiscard]] double flops() const;
-  [[nodiscard]] std::uint64_t bytes() const;  ///< sent bytes S of a communication, memory traffic of an update, else 0
-  [[nodiscard]] const char* kind() const;     ///< gemm, update, all_reduce, ...
+  [[nodiscard]] std::uint64_t bytes()
+      const;  ///< sent bytes S of a communication, memory traffic of an update, else 0
+  [[nodiscard]] const char* kind() const;  ///< gemm, update, all_reduce, ...
 };
 
 /// A named partition of the leg's ranks; each rank communicates within its own part.
@@ -134,7 +138,8 @@ struct StepGraph {
   /// Ops on the communication stream, in order: comm index -> op.
   [[nodiscard]] std::vector<OpId> comm_ops() const;
 
-  /// Aborts when a dependency, buffer or group does not exist, points forward, or a reference leaves its buffer.
+  /// Aborts when a dependency, buffer or group does not exist, points forward, or a reference leaves its
+  /// buffer.
   void check() const;
 };
 

@@ -15,7 +15,8 @@ std::uint32_t sites_of_part(const std::vector<RankId>& part, const RankLayout& l
   return static_cast<std::uint32_t>(sites.size());
 }
 
-/// Rounds of one message each that the ring algorithm of an operation takes, and bytes that each link carries.
+/// Rounds of one message each that the ring algorithm of an operation takes, and bytes that each link
+/// carries.
 struct RingCost {
   double rounds = 0.0;
   double bytes = 0.0;

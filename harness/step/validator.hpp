@@ -17,18 +17,19 @@ struct WrongValue {
 
 /// What a check of one communication's result found.
 struct ValidationResult {
-  std::uint64_t checksum = 0;  ///< of the checked elements; equal on all ranks of the group when the data are right
-  std::uint64_t wrong = 0;     ///< number of wrong elements
-  WrongValue first;            ///< meaningful when wrong > 0
+  std::uint64_t checksum =
+      0;  ///< of the checked elements; equal on all ranks of the group when the data are right
+  std::uint64_t wrong = 0;  ///< number of wrong elements
+  WrongValue first;         ///< meaningful when wrong > 0
 };
 
-/// Plants a known pattern in what is sent and looks for its sum in what arrives. `comm_index` is the op's position in
-/// StepGraph::comm_ops().
+/// Plants a known pattern in what is sent and looks for its sum in what arrives. `comm_index` is the op's
+/// position in StepGraph::comm_ops().
 class Validator {
  public:
   virtual ~Validator() = default;
-  /// Writes the pattern of this rank into the sampled elements of `comm.from`. Called by the thread that starts the
-  /// communication, just before it does.
+  /// Writes the pattern of this rank into the sampled elements of `comm.from`. Called by the thread that
+  /// starts the communication, just before it does.
   virtual void plant(std::uint32_t step, std::uint32_t comm_index, const Comm& comm, BufferSet& buffers) = 0;
   /// Looks at the sampled elements of `comm.to`, after the step.
   [[nodiscard]] virtual ValidationResult check(std::uint32_t step, std::uint32_t comm_index, const Comm& comm,

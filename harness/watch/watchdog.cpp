@@ -35,7 +35,9 @@ void Watchdog::extend(double deadline_s) noexcept {
   deadline_ns_.store(now_ns + static_cast<std::int64_t>(deadline_s * kNsPerS), std::memory_order_release);
 }
 
-void Watchdog::disarm() noexcept { deadline_ns_.store(0, std::memory_order_release); }
+void Watchdog::disarm() noexcept {
+  deadline_ns_.store(0, std::memory_order_release);
+}
 
 void Watchdog::watch() {
   std::unique_lock lock(mutex_);

@@ -23,17 +23,18 @@ struct Expiry {
   double waited_s = 0.0;
 };
 
-/// One thread that sees to it that no phase of this process lasts for ever. It needs neither MPI nor any other thread of
-/// the process to move, so it works while all of them are stuck.
+/// One thread that sees to it that no phase of this process lasts for ever. It needs neither MPI nor any
+/// other thread of the process to move, so it works while all of them are stuck.
 ///
-/// Sharp edge: `on_expiry` runs on the watchdog's thread while the others may hold any lock; it records what it
-/// can and ends the process with _exit. It is called once.
+/// Sharp edge: `on_expiry` runs on the watchdog's thread while the others may hold any lock; it records what
+/// it can and ends the process with _exit. It is called once.
 class Watchdog {
  public:
   using Clock = std::function<std::int64_t()>;
 
   /// Looks every `look_every_s`. `clock` (ns, monotonic) is replaced in tests.
-  explicit Watchdog(std::function<void(const Expiry&)> on_expiry, double look_every_s = 0.1, Clock clock = {});
+  explicit Watchdog(std::function<void(const Expiry&)> on_expiry, double look_every_s = 0.1,
+                    Clock clock = {});
   ~Watchdog();
   Watchdog(const Watchdog&) = delete;
   Watchdog& operator=(const Watchdog&) = delete;

@@ -1,7 +1,7 @@
-#include <gtest/gtest.h>
-
 #include <cstdlib>
 #include <thread>
+
+#include <gtest/gtest.h>
 
 #include "harness/core/clock.hpp"
 

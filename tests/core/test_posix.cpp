@@ -1,9 +1,9 @@
+#include <filesystem>
+#include <fstream>
+
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <filesystem>
-#include <fstream>
 
 #include "harness/core/error.hpp"
 #include "harness/core/posix.hpp"
@@ -47,7 +47,8 @@ TEST_F(PosixTest, TextFilesAreWrittenWholeOrNotAtAll) {
   write_text_file(path("text"), "two");
   EXPECT_EQ(read_text_file(path("text")), "two");
   EXPECT_THROW(write_text_file(path("no/such/folder"), "x"), RunError);
-  EXPECT_EQ(std::distance(fs::directory_iterator(folder_), fs::directory_iterator{}), 1) << "no temporary file stays";
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_), fs::directory_iterator{}), 1)
+      << "no temporary file stays";
 }
 
 TEST_F(PosixTest, ReadingRefusesFoldersAndAbsentFiles) {

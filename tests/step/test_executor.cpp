@@ -1,0 +1,304 @@
+#include <atomic>
+#include <mutex>
+
+#include <gtest/gtest.h>
+
+#include "harness/step/executor.hpp"
+#include "tests/step/small_graph.hpp"
+
+namespace lockstep::step {
+namespace {
+
+using testing_support::SmallGraph;
+
+/// Notes the order in which things happened, from both threads.
+class Diary {
+ public:
+  void note(const std::string& what) {
+    const std::lock_guard lock(mutex_);
+    entries_.push_back(what);
+  }
+  [[nodiscard]] std::size_t position(const std::string& what) {
+    const std::lock_guard lock(mutex_);
+    for (std::size_t i = 0; i < entries_.size(); ++i) {
+      if (entries_[i] == what)
+        return i;
+    }
+    ADD_FAILURE() << what << " never happened";
+    return entries_.size();
+  }
+  [[nodiscard]] std::size_t size() {
+    const std::lock_guard lock(mutex_);
+    return entries_.size();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::string> entries_;
+};
+
+class FakeCompute final : public ComputeBackend {
+ public:
+  explicit FakeCompute(Diary& diary) : diary_(diary) {}
+  void run(const Op& op, BufferSet& /*buffers*/, std::int64_t ready_ns) override {
+    if (before)
+      before(op);
+    EXPECT_GT(ready_ns, 0);
+    diary_.note("end " + op.name);
+  }
+  [[nodiscard]] std::string name() const override { return "fake"; }
+  [[nodiscard]] int busy_threads() const override { return 0; }
+  [[nodiscard]] BufferSet::Need buffers_needed() const override { return BufferSet::Need::all; }
+  std::function<void(const Op&)> before;
+
+ private:
+  Diary& diary_;
+};
+
+/// Completes an operation when the test's rule says so; by default at the third look.
+class FakeFabric final : public FabricBackend {
+ public:
+  explicit FakeFabric(Diary& diary) : diary_(diary) {}
+  Ticket start(const Comm& comm, const StepGraph& graph, BufferSet& buffers) override {
+    for (std::uint32_t i = 0; i < graph.ops.size(); ++i) {
+      if (std::get_if<Comm>(&graph.ops[i].work) == &comm)
+        diary_.note("start " + graph.ops[i].name);
+    }
+    std::copy_n(buffers.floats(comm.from), comm.elements, buffers.floats(comm.to));
+    looks_.push_back(0);
+    in_flight_most = std::max(in_flight_most, ++in_flight_);
+    return static_cast<Ticket>(looks_.size() - 1);
+  }
+  CommState test(Ticket ticket) override {
+    ++looks_[ticket];
+    const CommState state = rule ? rule(ticket) : (looks_[ticket] < 3 ? CommState::pending : CommState::done);
+    if (state == CommState::done)
+      --in_flight_;
+    return state;
+  }
+  [[nodiscard]] std::string error_text(Ticket /*ticket*/) const override { return "cable cut"; }
+  [[nodiscard]] std::string name() const override { return "fake"; }
+  std::function<CommState(Ticket)> rule;
+  int in_flight_most = 0;
+
+ private:
+  Diary& diary_;
+  std::vector<int> looks_;
+  int in_flight_ = 0;
+};
+
+class FakeValidator final : public Validator {
+ public:
+  void plant(std::uint32_t step, std::uint32_t comm_index, const Comm& comm, BufferSet& buffers) override {
+    *buffers.floats(comm.from) = static_cast<float>(step + comm_index + 1);
+    ++planted;
+  }
+  [[nodiscard]] ValidationResult check(std::uint32_t step, std::uint32_t comm_index, const Comm& comm,
+                                       BufferSet& buffers) override {
+    const auto expected = static_cast<double>(step + comm_index + 1);
+    const double observed = static_cast<double>(*buffers.floats(comm.to)) + error;
+    return {step + 100ULL, observed != expected ? 1ULL : 0ULL, {0, expected, observed}};
+  }
+  int planted = 0;
+  double error = 0.0;
+};
+
+/// Memory for a recording of `steps` steps that keeps the ops of `kept`.
+struct RecordingMemory {
+  RecordingMemory(const StepGraph& graph, std::uint32_t step_count, std::uint32_t kept)
+      : ops(kept * graph.ops.size()), comms(step_count * graph.comm_ops().size()), steps(step_count) {
+    view = {ops,
+            comms,
+            steps,
+            static_cast<std::uint32_t>(graph.ops.size()),
+            static_cast<std::uint32_t>(graph.comm_ops().size()),
+            kept};
+  }
+  std::vector<OpStamp> ops;
+  std::vector<CommStamp> comms;
+  std::vector<StepStamp> steps;
+  Recording view;
+};
+
+class ExecutorTest : public testing::TestWithParam<WaitMode> {
+ protected:
+  ExecutorOptions options() const {
+    ExecutorOptions made;
+    made.wait = GetParam();
+    made.validation_share = 0.0;
+    return made;
+  }
+  Diary diary_;
+  FakeCompute compute_{diary_};
+  FakeFabric fabric_{diary_};
+  FakeValidator validator_;
+  FastClock clock_;
+};
+
+TEST_P(ExecutorTest, OverlapsCommunicationWithComputeAndKeepsDependencies) {
+  SmallGraph small({{2}});
+  const OpId a = small.gemm("a");
+  const OpId reduce_a = small.all_reduce("reduce_a", {a});
+  const OpId b = small.gemm("b");
+  const OpId reduce_b = small.all_reduce("reduce_b", {b});
+  small.gemm("optimizer", {reduce_a, reduce_b});
+  BufferSet buffers(small.graph(), BufferSet::Need::all, RankId{0});
+  RecordingMemory memory(small.graph(), 4, 2);
+
+  // b ends only after reduce_a has begun, and reduce_a ends only after b has ended: possible only side by
+  // side.
+  std::atomic<bool> reduce_a_started{false};
+  std::atomic<bool> b_ended{false};
+  compute_.before = [&](const Op& op) {
+    while (op.name == "b" && !reduce_a_started)
+      std::this_thread::yield();
+    if (op.name == "optimizer")
+      b_ended = false;
+    if (op.name == "a")
+      reduce_a_started = false;
+    if (op.name == "b")
+      b_ended = true;
+  };
+  fabric_.rule = [&](FabricBackend::Ticket) {
+    reduce_a_started = true;
+    return b_ended ? CommState::done : CommState::pending;
+  };
+  Executor executor(small.graph(), compute_, fabric_, buffers, clock_, memory.view, nullptr, options());
+  for (std::uint32_t step = 0; step < 4; ++step) {
+    const StepResult result = executor.run_step(step, step == 0 ? kStepWarmup : 0U);
+    ASSERT_EQ(result.status, StepStatus::completed);
+  }
+  EXPECT_LT(diary_.position("end a"), diary_.position("start reduce_a"));
+  EXPECT_LT(diary_.position("start reduce_a"), diary_.position("end b"));
+  EXPECT_LT(diary_.position("start reduce_b"), diary_.position("end optimizer"));
+  EXPECT_EQ(diary_.size(), 4U * 5);
+
+  for (std::uint32_t step = 0; step < 4; ++step) {
+    const StepStamp& stamp = memory.steps[step];
+    EXPECT_EQ(stamp.step, step);
+    EXPECT_EQ(stamp.flags, step == 0 ? kStepWarmup : 0U);
+    EXPECT_LE(stamp.begin_ns, stamp.end_ns);
+    EXPECT_LE(stamp.compute_ns + stamp.exposed_ns, stamp.end_ns - stamp.begin_ns);
+    for (std::uint32_t comm = 0; comm < 2; ++comm) {
+      const CommStamp& made = memory.comms[step * 2 + comm];
+      EXPECT_EQ(made.step, step);
+      EXPECT_EQ(made.op, comm == 0 ? reduce_a.value() : reduce_b.value());
+      EXPECT_GE(made.begin_ns, stamp.begin_ns);
+      EXPECT_GE(made.end_ns, made.begin_ns);
+      EXPECT_LE(made.end_ns, stamp.end_ns);
+      EXPECT_LE(made.exposed_ns, stamp.exposed_ns);
+    }
+  }
+  for (std::uint32_t slot = 0; slot < 2; ++slot) {  // the ring keeps steps 2 and 3
+    for (std::uint32_t op = 0; op < 5; ++op) {
+      EXPECT_EQ(memory.ops[slot * 5 + op].step, 2 + slot);
+      EXPECT_EQ(memory.ops[slot * 5 + op].op, op);
+      EXPECT_GT(memory.ops[slot * 5 + op].end_ns, 0);
+    }
+  }
+}
+
+TEST_P(ExecutorTest, CountsTheTimeThatComputeStoodStill) {
+  SmallGraph small({{2}});
+  const OpId a = small.gemm("a");
+  const OpId reduce = small.all_reduce("reduce", {a});
+  small.gemm("optimizer", {reduce});
+  small.all_reduce("trailing", {a});
+  BufferSet buffers(small.graph(), BufferSet::Need::all, RankId{0});
+  RecordingMemory memory(small.graph(), 1, 1);
+  // The first operation ends long after compute began to wait for it, the second long after compute ended;
+  // "long" is against the time in which a thread is surely scheduled.
+  constexpr std::int64_t kHoldNs = 100'000'000;
+  std::atomic<bool> last_gemm_ran{false};
+  compute_.before = [&](const Op& op) { last_gemm_ran = op.name == "optimizer"; };
+  std::int64_t first_until = 0;
+  std::int64_t second_until = 0;
+  fabric_.rule = [&](FabricBackend::Ticket ticket) {
+    std::int64_t& until = ticket == 0 ? first_until : second_until;
+    if (until == 0 && (ticket == 0 || last_gemm_ran))
+      until = monotonic_ns() + kHoldNs;
+    return until != 0 && monotonic_ns() >= until ? CommState::done : CommState::pending;
+  };
+  Executor executor(small.graph(), compute_, fabric_, buffers, clock_, memory.view, nullptr, options());
+  ASSERT_EQ(executor.run_step(0, 0).status, StepStatus::completed);
+  EXPECT_EQ(fabric_.in_flight_most, 2);
+  const StepStamp& step = memory.steps[0];
+  const auto& awaited = memory.comms[0];
+  const auto& trailing = memory.comms[1];
+  EXPECT_GT(awaited.exposed_ns, 0);
+  EXPECT_GT(trailing.exposed_ns, 0) << "a communication that outlasts compute is exposed too";
+  EXPECT_EQ(step.exposed_ns, awaited.exposed_ns + trailing.exposed_ns);
+  EXPECT_LE(step.exposed_ns, step.end_ns - step.begin_ns);
+}
+
+TEST_P(ExecutorTest, GivesUpAtTheDeadlineAndNamesTheOp) {
+  SmallGraph small({{2}});
+  const OpId a = small.gemm("a");
+  const OpId stuck = small.all_reduce("stuck", {a});
+  small.gemm("optimizer", {stuck});
+  BufferSet buffers(small.graph(), BufferSet::Need::all, RankId{0});
+  RecordingMemory memory(small.graph(), 1, 1);
+  fabric_.rule = [](FabricBackend::Ticket) { return CommState::pending; };
+  ExecutorOptions hasty = options();
+  hasty.op_deadline_s = 0.01;
+  Executor executor(small.graph(), compute_, fabric_, buffers, clock_, memory.view, nullptr, hasty);
+  const StepResult result = executor.run_step(0, 0);
+  EXPECT_EQ(result.status, StepStatus::deadline);
+  EXPECT_EQ(result.op, stuck);
+  EXPECT_GT(memory.comms[0].begin_ns, 0);
+  EXPECT_EQ(memory.comms[0].end_ns, 0) << "begun and never completed";
+  EXPECT_EQ(memory.steps[0].end_ns, 0);
+}
+
+TEST_P(ExecutorTest, ReportsWhatTheTransportSays) {
+  SmallGraph small({{2}});
+  const OpId comm = small.all_reduce("comm");
+  BufferSet buffers(small.graph(), BufferSet::Need::all, RankId{0});
+  fabric_.rule = [](FabricBackend::Ticket) { return CommState::failed; };
+  Executor executor(small.graph(), compute_, fabric_, buffers, clock_, Recording{}, nullptr, options());
+  const StepResult result = executor.run_step(0, 0);
+  EXPECT_EQ(result.status, StepStatus::transport_error);
+  EXPECT_EQ(result.op, comm);
+  EXPECT_EQ(result.message, "cable cut");
+}
+
+TEST_P(ExecutorTest, ChecksDataInItsShareOfTheSteps) {
+  SmallGraph small({{2}});
+  small.all_reduce("first", {small.gemm("a")});
+  small.all_reduce("second", {});
+  BufferSet buffers(small.graph(), BufferSet::Need::all, RankId{0});
+  RecordingMemory memory(small.graph(), 8, 1);
+  ExecutorOptions checked = options();
+  checked.validation_share = 0.25;
+  Executor executor(small.graph(), compute_, fabric_, buffers, clock_, memory.view, &validator_, checked);
+  for (std::uint32_t step = 0; step < 4; ++step)
+    EXPECT_TRUE(executor.run_step(step, 0).corruptions.empty());
+  EXPECT_EQ(validator_.planted, 2);
+  EXPECT_EQ(memory.steps[0].flags, kStepValidated);
+  EXPECT_NE(memory.steps[0].checksum, 0U);
+  EXPECT_EQ(memory.steps[1].flags, 0U);
+  validator_.error = 0.5;
+  const StepResult result = executor.run_step(4, 0);
+  ASSERT_EQ(result.corruptions.size(), 2U);
+  EXPECT_EQ(result.corruptions[0].op, OpId{1});
+  EXPECT_EQ(result.corruptions[1].op, OpId{2});
+  EXPECT_DOUBLE_EQ(result.corruptions[1].first.observed - result.corruptions[1].first.expected, 0.5);
+  EXPECT_EQ(memory.steps[4].flags, kStepValidated | kStepCorrupt);
+}
+
+INSTANTIATE_TEST_SUITE_P(WaitModes, ExecutorTest, testing::Values(WaitMode::spin, WaitMode::backoff),
+                         [](const auto& mode) { return std::string(to_string(mode.param)); });
+
+TEST(ValidatedSteps, AreTheAskedShareEvenlySpread) {
+  for (const double share : {0.1, 0.25, 0.3, 1.0}) {
+    int count = 0;
+    for (std::uint32_t step = 0; step < 1000; ++step)
+      count += is_validated_step(step, share) ? 1 : 0;
+    EXPECT_NEAR(count, 1000 * share, 1) << share;
+    EXPECT_TRUE(is_validated_step(0, share));
+  }
+  EXPECT_FALSE(is_validated_step(0, 0.0));
+}
+
+}  // namespace
+}  // namespace lockstep::step
