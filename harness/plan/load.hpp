@@ -11,14 +11,22 @@ namespace lockstep::plan {
 
 /// One key that the loader knows, for configs/README.md and the nearest-key suggestion.
 struct KeyInfo {
-  std::string path;  ///< dotted, `[[site]]` keys as `site.name`
-  std::string type;  ///< string, integer, number, boolean, array of strings, ...
+  std::string path;           ///< dotted, `[[site]]` keys as `site.name`
+  std::string type;           ///< string, integer, number, boolean, array of strings, table
   std::string default_value;  ///< as TOML, or "required"
+  std::string limits;  ///< `1 to 1000`, or the valid choices; empty when every value of the type is taken
 };
+
+/// In the order in which they are best explained.
 [[nodiscard]] std::vector<KeyInfo> known_keys();
 
-/// Reads a plan file, applies `overrides` (each `dotted.key=TOML value`; a bare word counts as a string), checks
-/// everything. Throws InputError with file, line, reason and the nearest valid key or value.
+/// Reads a plan file, applies `overrides` (each `dotted.key=TOML value`; a bare word counts as a string),
+/// checks everything. Entries of `[[site]]` and `[[leg]]` are addressed by name: `site.A.slots=2`. Throws
+/// InputError with file, line, reason and the nearest valid key or value; `--set` stands for the file where
+/// an override is at fault.
+///
+/// Plan::text is the file byte for byte without overrides, and the plan written anew (no comments, keys
+/// sorted) with them. parse_plan(plan.text, plan.path) gives an equal plan.
 [[nodiscard]] Plan load_plan(const std::string& path, std::span<const std::string> overrides = {});
 
 /// The same from text, for plans stored inside evidence. `name_for_messages` stands where the path would.

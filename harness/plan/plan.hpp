@@ -13,15 +13,18 @@ namespace lockstep::plan {
 /// One campus or data hall.
 struct Site {
   std::string name;
-  /// Host names, patterns such as `gpu-a[001-128]`, or IPv4/IPv6 networks in CIDR notation. Empty when colocated.
+  /// Host names, patterns such as `gpu-a[001-128]`, or IPv4/IPv6 networks in CIDR notation. Empty when
+  /// colocated.
   std::vector<std::string> hosts;
   std::uint32_t slots = 1;  ///< ranks per host (ranks of the site when colocated)
+  bool operator==(const Site&) const = default;
 };
 
 /// How ranks find their site.
 enum class Placement {
   by_host,    ///< the host's name or address is looked up in the sites
-  colocated,  ///< every site is on the machine that launches: ranks fill the sites in order. Always a rehearsal.
+  colocated,  ///< every site is on the machine that launches: ranks fill the sites in order. Always a
+              ///< rehearsal.
 };
 
 /// Shapes of a decoder-only transformer.
@@ -35,6 +38,7 @@ struct ModelShape {
   std::uint32_t head_dim = 0;
   std::uint32_t vocab = 0;
   bool gated_mlp = true;
+  bool operator==(const ModelShape&) const = default;
 };
 
 struct Workload {
@@ -44,17 +48,20 @@ struct Workload {
   std::uint32_t sequences = 1;        ///< per micro-batch
   std::uint32_t micro_batches = 1;    ///< per step, gradients accumulate over them
   std::uint32_t tensor_parallel = 1;  ///< ranks that share one replica, always inside one site
-  std::uint64_t bucket_parameters = 0;  ///< least parameters in a gradient bucket; 0: max(40M, 1M x data-parallel ranks)
-  bool overlap = true;                ///< reduce a bucket while the rest of the backward pass runs
+  std::uint64_t bucket_parameters =
+      0;                ///< least parameters in a gradient bucket; 0: max(40M, 1M x data-parallel ranks)
+  bool overlap = true;  ///< reduce a bucket while the rest of the backward pass runs
+  bool operator==(const Workload&) const = default;
 };
 
 enum class ComputeBackend { cpu, paced, cuda };
 
 struct Compute {
   ComputeBackend backend = ComputeBackend::cpu;
-  std::string kernel = "auto";       ///< cpu: "auto", or a candidate's name such as "openblas:SkylakeX"
-  double paced_gflops = 0.0;         ///< paced: GEMM rate of one rank, GFLOP/s (1e9)
-  double paced_memory_gbps = 0.0;    ///< paced: rate of the optimizer pass, GB/s (1e9)
+  std::string kernel = "auto";     ///< cpu: "auto", or a candidate's name such as "openblas:SkylakeX"
+  double paced_gflops = 0.0;       ///< paced: GEMM rate of one rank, GFLOP/s (1e9)
+  double paced_memory_gbps = 0.0;  ///< paced: rate of the optimizer pass, GB/s (1e9)
+  bool operator==(const Compute&) const = default;
 };
 
 enum class FabricBackend { mpi, nccl };
@@ -63,26 +70,30 @@ enum class Progress { automatic, spin, backoff };
 struct Fabric {
   FabricBackend backend = FabricBackend::mpi;
   Progress progress = Progress::automatic;
+  bool operator==(const Fabric&) const = default;
 };
 
 /// What `check` reckons with when it predicts times; never used to judge.
 struct Links {
-  double lan_latency_s = 20e-6;    ///< one way, inside a site
-  double lan_gbps = 10.0;          ///< GB/s (1e9) per rank inside a site
-  double wan_latency_s = 500e-6;   ///< one way, between sites
-  double wan_gbps = 1.0;           ///< GB/s (1e9), egress of one site
+  double lan_latency_s = 20e-6;   ///< one way, inside a site
+  double lan_gbps = 10.0;         ///< GB/s (1e9) per rank inside a site
+  double wan_latency_s = 500e-6;  ///< one way, between sites
+  double wan_gbps = 1.0;          ///< GB/s (1e9), egress of one site
+  bool operator==(const Links&) const = default;
 };
 
 struct Run {
-  std::uint32_t steps = 100;        ///< steady steps in each launch
-  std::uint32_t warmup_steps = 5;   ///< before them, recorded but never judged
-  std::uint32_t rounds = 2;         ///< every leg is launched once a round; every other round in reverse order
-  std::uint32_t op_stamp_steps = 5; ///< stamps of all ops are kept for this many last steps
+  std::uint32_t steps = 100;       ///< steady steps in each launch
+  std::uint32_t warmup_steps = 5;  ///< before them, recorded but never judged
+  std::uint32_t rounds = 2;        ///< every leg is launched once a round; every other round in reverse order
+  std::uint32_t op_stamp_steps = 5;  ///< stamps of all ops are kept for this many last steps
+  bool operator==(const Run&) const = default;
 };
 
 struct Validation {
-  double step_share = 0.1;          ///< share of the steps whose reduced data are checked on every rank
-  std::uint32_t samples = 256;      ///< checked elements in each bucket
+  double step_share = 0.1;      ///< share of the steps whose reduced data are checked on every rank
+  std::uint32_t samples = 256;  ///< checked elements in each bucket
+  bool operator==(const Validation&) const = default;
 };
 
 /// No wait is without one of these. In seconds.
@@ -91,11 +102,13 @@ struct Deadlines {
   double init_s = 60.0;      ///< MPI_Init and the set-up that follows
   double op_s = 30.0;        ///< one communication op
   double finalize_s = 20.0;  ///< collection of the journals and MPI_Finalize
+  bool operator==(const Deadlines&) const = default;
 };
 
 struct Mpi {
-  std::vector<std::string> mpirun_args;       ///< passed to mpirun as they are
-  std::map<std::string, std::string> mca;     ///< --mca KEY VALUE
+  std::vector<std::string> mpirun_args;    ///< passed to mpirun as they are
+  std::map<std::string, std::string> mca;  ///< --mca KEY VALUE
+  bool operator==(const Mpi&) const = default;
 };
 
 /// One launch of the harness: which sites take part.
@@ -104,6 +117,7 @@ struct Leg {
   std::string name;
   LegKind kind = LegKind::baseline;
   std::vector<SiteId> sites;
+  bool operator==(const Leg&) const = default;
 };
 
 enum class Grade { a_plus, a, b, c, d, inconclusive };
@@ -111,9 +125,9 @@ enum class Grade { a_plus, a, b, c, d, inconclusive };
 /// Thresholds of the verdict; the defaults are the design's.
 struct Criteria {
   Grade required_grade = Grade::a;
-  double confidence = 0.95;             ///< of the interval of eta
-  std::uint32_t min_steps = 200;        ///< steady steps of each leg, all rounds together
-  double eta_a_plus = 0.97;             ///< lower end of eta's interval
+  double confidence = 0.95;       ///< of the interval of eta
+  std::uint32_t min_steps = 200;  ///< steady steps of each leg, all rounds together
+  double eta_a_plus = 0.97;       ///< lower end of eta's interval
   double eta_a = 0.95;
   double eta_b = 0.85;
   double tail_ratio_max = 1.10;         ///< p99/p50 of the joint leg's step time
@@ -123,12 +137,14 @@ struct Criteria {
   double clock_bound_max = 0.05;        ///< bound of the clock error / median step time
   double low_communication_min = 0.95;  ///< compute share of a low-communication scheme, for grade C
   std::uint32_t low_communication_inner_steps = 100;
+  bool operator==(const Criteria&) const = default;
 };
 
 struct Plan {
   std::string name;
-  std::string path;   ///< where it was read, for messages
-  std::string text;   ///< the file's text with --set overrides applied: what ranks hash and what evidence keeps
+  std::string path;  ///< where it was read, for messages
+  std::string
+      text;  ///< the file's text with --set overrides applied: what ranks hash and what evidence keeps
   Placement placement = Placement::by_host;
   std::vector<Site> sites;
   std::vector<Leg> legs;  ///< baselines in order of sites, then the joint leg, unless the plan lists its own
@@ -141,6 +157,7 @@ struct Plan {
   Deadlines deadlines;
   Mpi mpi;
   Criteria criteria;
+  bool operator==(const Plan&) const = default;
 };
 
 [[nodiscard]] const char* to_string(Grade grade);

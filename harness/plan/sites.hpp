@@ -10,7 +10,8 @@
 
 namespace lockstep::plan {
 
-/// Expands `gpu-a[001-003,7]` to its names; a plain name gives itself. Throws InputError on a malformed pattern.
+/// Expands `gpu-a[001-003,7]` to its names; a plain name gives itself. Throws InputError on a malformed
+/// pattern.
 [[nodiscard]] std::vector<std::string> expand_hosts(std::string_view pattern);
 
 /// True for CIDR notation (`10.1.0.0/16`, `fd00::/8`).

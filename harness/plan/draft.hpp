@@ -1,0 +1,43 @@
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "harness/core/error.hpp"
+#include "harness/plan/plan.hpp"
+
+/// A plan while it is being read. Internal to this room.
+namespace lockstep::plan {
+
+/// Where something was written, for messages.
+struct Place {
+  std::string file;
+  int line = 0;  ///< 1-based; 0 when there is none
+};
+
+/// A leg as written: sites by name.
+struct LegDraft {
+  std::string name;
+  LegKind kind = LegKind::baseline;
+  std::vector<std::string> sites;
+};
+
+struct Draft {
+  Plan plan;
+  std::string model_name;      ///< workload.model; empty when not given
+  std::vector<LegDraft> legs;  ///< empty when the plan lists none
+  /// Of everything that was written, by dotted path; entries of `[[site]]` and `[[leg]]` by index
+  /// (`site.0.slots`).
+  std::map<std::string, Place> places;
+
+  [[nodiscard]] bool was_given(const std::string& path) const { return places.contains(path); }
+  /// Of the path itself, or of the nearest thing around it that was written.
+  [[nodiscard]] Place place(std::string path) const;
+};
+
+/// A problem at a place.
+[[nodiscard]] Problem problem_at(const Place& place, std::string what, std::string why,
+                                 std::string suggestion = {});
+
+}  // namespace lockstep::plan

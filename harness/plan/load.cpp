@@ -1,0 +1,41 @@
+#include "harness/plan/load.hpp"
+
+#include <sstream>
+
+#include "harness/core/posix.hpp"
+#include "harness/plan/check.hpp"
+#include "harness/plan/keys.hpp"
+#include "harness/plan/overrides.hpp"
+#include "harness/plan/read.hpp"
+
+namespace lockstep::plan {
+
+std::vector<KeyInfo> known_keys() {
+  std::vector<KeyInfo> keys;
+  for (const Key& key : key_table())
+    keys.push_back({key.path, type_name(key.field), default_text(key), limits_text(key.field)});
+  return keys;
+}
+
+Plan parse_plan(std::string_view text, const std::string& name_for_messages,
+                std::span<const std::string> overrides) {
+  toml::table root = parse_toml(text, name_for_messages);
+  for (const std::string& assignment : overrides)
+    apply_override(root, assignment);
+  Draft draft = read_draft(root, name_for_messages);
+  check_draft(draft);
+  if (overrides.empty()) {
+    draft.plan.text = text;
+  } else {
+    std::ostringstream canonical;
+    canonical << root << '\n';
+    draft.plan.text = canonical.str();
+  }
+  return std::move(draft.plan);
+}
+
+Plan load_plan(const std::string& path, std::span<const std::string> overrides) {
+  return parse_plan(read_text_file(path), path, overrides);
+}
+
+}  // namespace lockstep::plan

@@ -1,0 +1,114 @@
+#include "harness/plan/plan.hpp"
+
+#include "harness/core/error.hpp"
+#include "harness/plan/hosts.hpp"
+
+namespace lockstep::plan {
+
+const char* to_string(Grade grade) {
+  switch (grade) {
+    case Grade::a_plus:
+      return "A+";
+    case Grade::a:
+      return "A";
+    case Grade::b:
+      return "B";
+    case Grade::c:
+      return "C";
+    case Grade::d:
+      return "D";
+    case Grade::inconclusive:
+      return "I";
+  }
+  LOCKSTEP_EXPECT(false, "no such grade");
+}
+
+const char* to_string(ComputeBackend backend) {
+  switch (backend) {
+    case ComputeBackend::cpu:
+      return "cpu";
+    case ComputeBackend::paced:
+      return "paced";
+    case ComputeBackend::cuda:
+      return "cuda";
+  }
+  LOCKSTEP_EXPECT(false, "no such compute backend");
+}
+
+const char* to_string(FabricBackend backend) {
+  switch (backend) {
+    case FabricBackend::mpi:
+      return "mpi";
+    case FabricBackend::nccl:
+      return "nccl";
+  }
+  LOCKSTEP_EXPECT(false, "no such fabric backend");
+}
+
+const char* to_string(Progress progress) {
+  switch (progress) {
+    case Progress::automatic:
+      return "auto";
+    case Progress::spin:
+      return "spin";
+    case Progress::backoff:
+      return "backoff";
+  }
+  LOCKSTEP_EXPECT(false, "no such progress mode");
+}
+
+const char* to_string(Placement placement) {
+  switch (placement) {
+    case Placement::by_host:
+      return "by_host";
+    case Placement::colocated:
+      return "colocated";
+  }
+  LOCKSTEP_EXPECT(false, "no such placement");
+}
+
+const char* to_string(LegKind kind) {
+  switch (kind) {
+    case LegKind::baseline:
+      return "baseline";
+    case LegKind::joint:
+      return "joint";
+  }
+  LOCKSTEP_EXPECT(false, "no such kind of leg");
+}
+
+std::optional<std::uint32_t> declared_ranks(const Plan& plan, SiteId site) {
+  LOCKSTEP_EXPECT(site.value() < plan.sites.size(), "the site is not in this plan");
+  const Site& declared = plan.sites[site.value()];
+  if (plan.placement == Placement::colocated)
+    return declared.slots;
+  std::uint32_t hosts = 0;
+  for (const HostEntry& entry : parse_hosts(declared.hosts)) {
+    if (!entry.is_single_host)
+      return std::nullopt;
+    ++hosts;
+  }
+  return hosts * declared.slots;
+}
+
+std::optional<std::uint32_t> declared_ranks(const Plan& plan, const Leg& leg) {
+  std::uint32_t ranks = 0;
+  for (const SiteId site : leg.sites) {
+    const std::optional<std::uint32_t> more = declared_ranks(plan, site);
+    if (!more)
+      return std::nullopt;
+    ranks += *more;
+  }
+  return ranks;
+}
+
+std::vector<std::string> rehearsal_reasons(const Plan& plan) {
+  std::vector<std::string> reasons;
+  if (plan.compute.backend == ComputeBackend::paced)
+    reasons.emplace_back("compute was paced: a timed wait stood in for every matrix product");
+  if (plan.placement == Placement::colocated)
+    reasons.emplace_back("the sites were colocated: all ranks ran on one machine");
+  return reasons;
+}
+
+}  // namespace lockstep::plan
