@@ -1,0 +1,70 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "harness/campaign/hosts.hpp"
+#include "harness/campaign/launcher.hpp"
+#include "harness/campaign/results_folder.hpp"
+#include "harness/campaign/stop_signals.hpp"
+#include "harness/plan/plan.hpp"
+#include "harness/record/evidence.hpp"
+
+/// The controller: launches every leg, watches it from outside, brings its evidence together, and leaves no
+/// process behind.
+namespace lockstep::campaign {
+
+struct Options {
+  std::string results_base = "results";
+  Programs programs;                    ///< see find_programs()
+  std::vector<HostSlots> hostfile;      ///< empty: the plan's hosts
+  double stop_grace_s = 3.0;            ///< between asking a launch to end and killing it
+  double poll_interval_s = 0.2;         ///< between two looks at the journals
+  std::vector<double> expected_step_s;  ///< predicted time of a step, by index in Plan::legs; may be empty
+};
+
+/// Where the campaign is, told several times a second.
+struct Progress {
+  enum class Moment { launched, running, ended } moment = Moment::running;
+  std::uint32_t launch = 0;  ///< index
+  std::uint32_t launches = 0;
+  std::string leg;
+  std::uint32_t round = 0;
+  std::string phase;             ///< of the furthest rank: starting, mpi_init, ..., stepping, ...
+  std::uint32_t steps_done = 0;  ///< by every rank, warm-up included
+  std::uint32_t steps = 0;
+  double steps_per_s = 0.0;      ///< 0: not known yet
+  double elapsed_s = 0.0;        ///< of this launch
+  std::optional<double> left_s;  ///< of the whole campaign
+  std::string outcome;           ///< of a launch that has ended: completed, failed, interrupted
+  std::string message;           ///< why it did not complete
+};
+using ProgressCallback = std::function<void(const Progress&)>;
+
+/// Why the campaign came to its end.
+enum class Ending {
+  finished,     ///< every launch was made; some may have failed, which is data
+  interrupted,  ///< a stop signal came: the evidence so far is merged
+  bad_input,    ///< a launch was refused for what the user asked: exit code 2
+  run_failed,   ///< the machine cannot run it, or the evidence cannot be written: exit code 5
+};
+
+struct Result {
+  Ending ending = Ending::finished;
+  std::string message;            ///< one line; empty when finished
+  bool evidence_is_whole = true;  ///< run.h5 was closed properly: it may be judged
+  std::vector<record::LegEndRow> leg_ends;
+};
+
+/// Makes every launch of the schedule and writes run.h5 into `folder` (plan.toml is there before the first
+/// launch). A launch that fails is data and the next ones still run, unless the cause is bad input, a machine
+/// that cannot run it, or a stop signal. Returns when no process of it is left.
+///
+/// Throws InputError or RunError when it could not begin at all; after that, errors are told by Result.
+[[nodiscard]] Result run(const plan::Plan& plan, const Options& options, const ResultsFolder& folder,
+                         StopSignals& stop, const ProgressCallback& on_progress);
+
+}  // namespace lockstep::campaign

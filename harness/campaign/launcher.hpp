@@ -1,0 +1,74 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "harness/campaign/hosts.hpp"
+#include "harness/campaign/schedule.hpp"
+#include "harness/plan/plan.hpp"
+
+namespace lockstep::campaign {
+
+struct EnvironmentVariable {
+  std::string name;
+  std::string value;
+};
+
+/// A program with its arguments, and what is set in its environment beyond what it inherits.
+struct Command {
+  std::vector<std::string> argv;
+  std::vector<EnvironmentVariable> environment;
+};
+
+/// Where the parts of a launch are. All paths are absolute once resolve_programs() made it.
+struct LaunchPaths {
+  std::string launcher = "mpirun";
+  std::string rank_program;     ///< lockstep-rank
+  std::string plan_file;        ///< the copy in the results folder
+  std::string journals_folder;  ///< of this launch
+  std::string hosts_file;  ///< where the launch's hosts are written when they are too many for a command line
+};
+
+/// Above this many hosts they are passed in a file: one argument of a command line holds 128 KiB.
+constexpr std::size_t kMaxListedHosts = 256;
+/// The hosts as a hostfile.
+[[nodiscard]] std::string hosts_file_text(const std::vector<HostSlots>& hosts);
+
+/// What a launch depends on besides the plan, so that the command is a pure function.
+struct Surroundings {
+  std::uint32_t usable_cpus = 1;
+  bool is_root = false;
+};
+[[nodiscard]] Surroundings this_machine();
+
+/// The mpirun command of one launch.
+///
+/// Binding: ranks of a colocated plan share the machine's cores, so they are not bound (`--bind-to none`) and
+/// may be more than the cores (`--oversubscribe`). On separate hosts every leg is bound to sockets: mpirun's
+/// own default binds to one core up to two ranks and to a socket above, so that a small baseline and a large
+/// joint leg would compute differently, and a core of its own is too little for a rank's compute and
+/// communication threads. A `--bind-to` or `--map-by` among the plan's mpirun arguments replaces this.
+///
+/// Root gets OMPI_ALLOW_RUN_AS_ROOT: mpirun refuses to start otherwise.
+[[nodiscard]] Command mpirun_command(const plan::Plan& plan, const Launch& launch,
+                                     const std::vector<HostSlots>& hosts, const LaunchPaths& paths,
+                                     const Surroundings& surroundings);
+
+/// The command as one line that a shell understands.
+[[nodiscard]] std::string shell_line(const Command& command);
+
+/// Which programs the user asked for; empty: the usual ones.
+struct ProgramChoice {
+  std::string launcher;      ///< a path, or a name looked up in PATH
+  std::string rank_program;  ///< a path
+};
+struct Programs {
+  std::string launcher;
+  std::string rank_program;
+};
+/// Finds mpirun in PATH and lockstep-rank beside the running program. Throws InputError when a chosen
+/// program, RunError when a usual one, does not exist or cannot be executed.
+[[nodiscard]] Programs find_programs(const ProgramChoice& choice);
+
+}  // namespace lockstep::campaign

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "harness/campaign/campaign.hpp"
+#include "harness/campaign/diagnosis.hpp"
+#include "harness/campaign/leg_watch.hpp"
+#include "harness/campaign/schedule.hpp"
+#include "harness/campaign/time_left.hpp"
+#include "harness/record/merge.hpp"
+#include "harness/record/run_file.hpp"
+
+namespace lockstep::campaign {
+
+/// What one launch left.
+struct LegResult {
+  record::LegEndRow end;
+  std::optional<Diagnosis> diagnosis;  ///< nullopt when nothing was wrong
+  bool interrupted = false;
+  double seconds = 0.0;
+};
+
+/// Makes one launch: starts it, follows its journals into the run file, stops it when a stop signal comes or
+/// a deadline passes, and closes its evidence. One object serves a campaign.
+class LegRunner {
+ public:
+  LegRunner(const plan::Plan& plan, const Options& options, const ResultsFolder& folder, StopSignals& stop,
+            record::RunFileWriter& writer, TimeLeft& time_left, const ProgressCallback& on_progress);
+
+  /// `launches`: of the whole campaign, for progress. Throws RunError when evidence cannot be written; the
+  /// launch has then been ended.
+  LegResult run(const Launch& launch, std::uint32_t launches);
+
+ private:
+  struct Running;
+  [[nodiscard]] Running start(const Launch& launch, std::uint32_t launches);
+  void follow(Running& running);
+  LegResult close(Running& running);
+  void tell(Running& running, Progress::Moment moment, const Sight& sight);
+
+  const plan::Plan& plan_;
+  const Options& options_;
+  const ResultsFolder& folder_;
+  StopSignals& stop_;
+  record::RunFileWriter& writer_;
+  TimeLeft& time_left_;
+  const ProgressCallback& on_progress_;
+};
+
+}  // namespace lockstep::campaign

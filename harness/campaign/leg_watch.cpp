@@ -1,0 +1,102 @@
+#include "harness/campaign/leg_watch.hpp"
+
+#include <algorithm>
+#include <filesystem>
+
+#include <fmt/format.h>
+
+#include "harness/core/error.hpp"
+#include "harness/core/units.hpp"
+
+namespace lockstep::campaign {
+namespace {
+
+constexpr double kSlackS = 5.0;          // between a rank's own deadline and the controller's
+constexpr double kOpDeadlines = 2.0;     // a step may hold several slow ops; one alone is the rank's to judge
+constexpr double kExpectedSteps = 10.0;  // a prediction may be far off on a machine that was never measured
+constexpr double kLongestIntervals = 5.0;
+
+}  // namespace
+
+LegLimits leg_limits(const plan::Plan& plan, double expected_step_s) {
+  const plan::Deadlines& deadlines = plan.deadlines;
+  LegLimits limits;
+  limits.first_step_s = deadlines.launch_s + deadlines.init_s + kSlackS;
+  limits.progress_s = std::max(kOpDeadlines * deadlines.op_s, kExpectedSteps * expected_step_s) + kSlackS;
+  limits.finish_s = deadlines.finalize_s + kSlackS;
+  return limits;
+}
+
+LegWatch::LegWatch(LegLimits limits, std::int64_t launched_ns)
+    : limits_(limits), launched_ns_(launched_ns), changed_ns_(launched_ns) {}
+
+std::optional<Diagnosis> LegWatch::observe(std::int64_t now_ns, const Sight& sight) {
+  using record::RankPhase;
+  if (!stepped_ && sight.furthest < RankPhase::stepping) {
+    if (seconds_from_ns(now_ns - launched_ns_) <= limits_.first_step_s)
+      return std::nullopt;
+    return Diagnosis{
+        "launch",
+        fmt::format(
+            "no rank reached its first step within {} of the launch ({} of them had begun, the furthest "
+            "was in {})",
+            format_seconds(limits_.first_step_s), sight.journals, record::to_string(sight.furthest)),
+        Consequence::data};
+  }
+  if (!stepped_) {
+    stepped_ = true;
+    changed_ns_ = now_ns;
+  }
+  if (sight.steps > steps_) {
+    longest_interval_ns_ = std::max(longest_interval_ns_, now_ns - changed_ns_);
+    steps_ = sight.steps;
+    changed_ns_ = now_ns;
+  }
+  if (sight.furthest > RankPhase::stepping) {
+    if (finishing_ns_ == 0)
+      finishing_ns_ = now_ns;
+    // Another rank may still be on its way through its last step.
+    if (seconds_from_ns(now_ns - std::max(finishing_ns_, changed_ns_)) <= limits_.finish_s)
+      return std::nullopt;
+    return Diagnosis{
+        "deadline",
+        fmt::format("the launch did not end within {} of its last step", format_seconds(limits_.finish_s)),
+        Consequence::data};
+  }
+  const double limit_s =
+      std::max(limits_.progress_s, kLongestIntervals * seconds_from_ns(longest_interval_ns_));
+  if (seconds_from_ns(now_ns - changed_ns_) <= limit_s)
+    return std::nullopt;
+  return Diagnosis{
+      "deadline",
+      fmt::format("no rank completed a step for {} after {} steps", format_seconds(limit_s), steps_),
+      Consequence::data};
+}
+
+Sight JournalWatch::look() {
+  if (readers_.size() < kMostWatched)
+    find_new();
+  Sight sight;
+  sight.journals = static_cast<std::uint32_t>(readers_.size());
+  for (const auto& [name, reader] : readers_) {
+    sight.furthest = std::max(sight.furthest, reader.phase());
+    sight.steps = std::max(sight.steps, reader.completed_steps());
+  }
+  return sight;
+}
+
+void JournalWatch::find_new() {
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(folder_, error)) {
+    const std::string name = entry.path().filename().string();
+    if (entry.path().extension() != ".journal" || readers_.contains(name) || readers_.size() >= kMostWatched)
+      continue;
+    try {
+      readers_.emplace(name, record::JournalReader::open(entry.path().string()));
+    } catch (const InputError&) {  // still being made: the next look finds it whole
+    } catch (const RunError&) {
+    }
+  }
+}
+
+}  // namespace lockstep::campaign

@@ -1,0 +1,45 @@
+#include "harness/campaign/schedule.hpp"
+
+#include <string>
+
+#include "harness/core/error.hpp"
+#include "harness/core/text.hpp"
+
+namespace lockstep::campaign {
+
+std::vector<Launch> schedule(const plan::Plan& plan) {
+  std::vector<Launch> launches;
+  const auto legs = static_cast<std::uint32_t>(plan.legs.size());
+  launches.reserve(std::size_t{legs} * plan.run.rounds);
+  for (std::uint32_t round = 0; round < plan.run.rounds; ++round) {
+    for (std::uint32_t i = 0; i < legs; ++i) {
+      const std::uint32_t leg = round % 2 == 0 ? i : legs - 1 - i;
+      launches.push_back({static_cast<std::uint32_t>(launches.size()), leg, round, 0});
+    }
+  }
+  return launches;
+}
+
+record::LegRow leg_row(const plan::Plan& plan, const Launch& launch, std::uint32_t ranks,
+                       std::int64_t launched_utc_ns) {
+  LOCKSTEP_EXPECT(launch.leg < plan.legs.size(), "launch of a leg that the plan does not have");
+  const plan::Leg& leg = plan.legs[launch.leg];
+  std::vector<std::string> sites;
+  sites.reserve(leg.sites.size());
+  for (const SiteId site : leg.sites)
+    sites.push_back(plan.sites[site.value()].name);
+  record::LegRow row;
+  row.leg = launch.index;
+  row.name = leg.name;
+  row.kind = plan::to_string(leg.kind);
+  row.sites = join(sites, ",");
+  row.round = launch.round;
+  row.attempt = launch.attempt;
+  row.ranks = ranks;
+  row.warmup_steps = plan.run.warmup_steps;
+  row.steps = plan.run.steps;
+  row.launched_utc_ns = launched_utc_ns;
+  return row;
+}
+
+}  // namespace lockstep::campaign

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "harness/plan/plan.hpp"
+#include "harness/record/evidence.hpp"
+
+namespace lockstep::campaign {
+
+/// One launch of the harness that the campaign will make.
+struct Launch {
+  std::uint32_t index = 0;  ///< in the run: the `leg` of every row of evidence
+  std::uint32_t leg = 0;    ///< index in Plan::legs
+  std::uint32_t round = 0;
+  std::uint32_t attempt = 0;
+};
+
+/// The launches in the order in which they are made. Every leg runs once a round; odd rounds run in reverse
+/// (A, B, joint, joint, B, A, ...), so that a slow drift of the machine weighs equally on each leg and
+/// cancels in their ratio.
+[[nodiscard]] std::vector<Launch> schedule(const plan::Plan& plan);
+
+/// The row that announces the launch in the evidence. `ranks` should leave a journal.
+[[nodiscard]] record::LegRow leg_row(const plan::Plan& plan, const Launch& launch, std::uint32_t ranks,
+                                     std::int64_t launched_utc_ns);
+
+}  // namespace lockstep::campaign

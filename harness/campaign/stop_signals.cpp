@@ -1,0 +1,41 @@
+#include "harness/campaign/stop_signals.hpp"
+
+#include <cerrno>
+#include <cstring>
+
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "harness/core/error.hpp"
+
+namespace lockstep::campaign {
+
+StopSignals::StopSignals() {
+  sigset_t wanted;
+  sigemptyset(&wanted);
+  for (const int number : {SIGINT, SIGTERM, SIGHUP})
+    sigaddset(&wanted, number);
+  fd_ = UniqueFd(::signalfd(-1, &wanted, SFD_NONBLOCK | SFD_CLOEXEC));
+  if (!fd_.valid() || ::sigprocmask(SIG_BLOCK, &wanted, &previous_) != 0) {
+    throw RunError({.what = "cannot take over the stop signals",
+                    .why = std::strerror(errno),
+                    .suggestion = {},
+                    .file = {}});
+  }
+}
+
+StopSignals::~StopSignals() {
+  static_cast<void>(stop_requested());
+  ::sigprocmask(SIG_SETMASK, &previous_, nullptr);
+}
+
+bool StopSignals::stop_requested() {
+  signalfd_siginfo info{};
+  while (::read(fd_.get(), &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
+    if (!first_)
+      first_ = static_cast<int>(info.ssi_signo);
+  }
+  return first_.has_value();
+}
+
+}  // namespace lockstep::campaign
