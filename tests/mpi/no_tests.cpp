@@ -1,0 +1,1 @@
+// Holds no test: proof that the test main counts that as a failure.
