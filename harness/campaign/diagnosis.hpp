@@ -23,9 +23,9 @@ struct Diagnosis {
 /// What is known of a launch that has ended.
 struct LaunchEnd {
   int exit_status = 0;      ///< of the launcher, as a shell gives it
-  std::string_view log;     ///< what launcher and ranks printed
-  std::string log_path;     ///< for messages
-  std::string leg;          ///< name, for messages
+  std::string_view log{};   ///< what launcher and ranks printed
+  std::string log_path{};   ///< for messages
+  std::string leg{};        ///< name, for messages
   std::uint32_t ranks = 0;  ///< asked for
   bool stepped = false;     ///< some rank reached its first step
 };

@@ -1,0 +1,97 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "harness/campaign/launcher.hpp"
+#include "harness/core/error.hpp"
+#include "tests/campaign/sample_plan.hpp"
+
+namespace lockstep::campaign {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+const LaunchPaths kPaths{.launcher = "/usr/bin/mpirun",
+                         .rank_program = "/opt/lockstep-rank",
+                         .plan_file = "/r/plan.toml",
+                         .journals_folder = "/r/journals/leg",
+                         .hosts_file = "/r/logs/leg.hosts"};
+
+std::vector<std::string> arguments(const plan::Plan& plan, std::uint32_t leg,
+                                   Surroundings surroundings = {2, false}) {
+  const auto hosts = hosts_of_leg(plan, plan.legs[leg], {});
+  return mpirun_command(plan, Launch{7, leg, 1, 0}, hosts, kPaths, surroundings).argv;
+}
+
+TEST(MpirunCommand, ColocatedRanksShareCoresUnbound) {
+  EXPECT_THAT(
+      arguments(colocated_plan(), 2),
+      ElementsAre("/usr/bin/mpirun", "-np", "4", "--oversubscribe", "--bind-to", "none", "/opt/lockstep-rank",
+                  "--plan", "/r/plan.toml", "--leg", "joint", "--leg-index", "7", "--round", "1", "--attempt",
+                  "0", "--journals", "/r/journals/leg", "--launched-by-controller"));
+}
+
+TEST(MpirunCommand, HostsGetSlotsAndEveryLegTheSameBinding) {
+  const plan::Plan plan = by_host_plan();
+  for (std::uint32_t leg = 0; leg < 3; ++leg) {
+    const auto argv = arguments(plan, leg);
+    EXPECT_EQ(argv[5], "--bind-to") << leg;
+    EXPECT_EQ(argv[6], "socket") << leg;
+  }
+  EXPECT_EQ(arguments(plan, 2)[4], "gpu-a1:4,gpu-a2:4,gpu-b1:4,gpu-b2:4");
+  EXPECT_EQ(arguments(plan, 2)[2], "16");
+}
+
+TEST(MpirunCommand, ManyHostsGoIntoAFile) {
+  const plan::Plan plan = by_host_plan({"site.A.hosts=[\"n[001-400]\"]"});
+  const auto argv = arguments(plan, 0);
+  EXPECT_EQ(argv[3], "--hostfile");
+  EXPECT_EQ(argv[4], "/r/logs/leg.hosts");
+  EXPECT_THAT(hosts_file_text(hosts_of_leg(plan, plan.legs[0], {})),
+              testing::StartsWith("n001 slots=4\nn002 slots=4\n"));
+}
+
+TEST(MpirunCommand, LocalHostWithTooFewCoresIsShared) {
+  const plan::Plan plan = by_host_plan({"site.A.hosts=[\"localhost\"]"});
+  EXPECT_THAT(arguments(plan, 0, {2, false}), testing::Contains("--oversubscribe"));
+  EXPECT_THAT(arguments(plan, 0, {4, false}), testing::Not(testing::Contains("--oversubscribe")));
+}
+
+TEST(MpirunCommand, PlanSettingsComeBeforeTheProgramAndReplaceBinding) {
+  const plan::Plan plan =
+      colocated_plan({"mpi.mpirun_args=[\"--bind-to\", \"core\"]", "mpi.mca.btl=\"self,tcp\""});
+  EXPECT_THAT(arguments(plan, 0),
+              testing::IsSupersetOf({std::string("--mca"), std::string("btl"), std::string("self,tcp")}));
+  const auto argv = arguments(plan, 0);
+  EXPECT_EQ(std::count(argv.begin(), argv.end(), "--bind-to"), 1);
+  const auto binding = std::find(argv.begin(), argv.end(), "--bind-to");
+  EXPECT_EQ(*(binding + 1), "core");
+  EXPECT_LT(binding, std::find(argv.begin(), argv.end(), "/opt/lockstep-rank"));
+}
+
+TEST(MpirunCommand, OnlyRootAsksToRunAsRoot) {
+  const plan::Plan plan = colocated_plan();
+  EXPECT_THAT(mpirun_command(plan, Launch{}, {}, kPaths, {2, false}).environment, IsEmpty());
+  const Command command = mpirun_command(plan, Launch{}, {}, kPaths, {2, true});
+  EXPECT_THAT(shell_line(command),
+              HasSubstr("OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 /usr/bin/mpirun"));
+}
+
+TEST(ShellLine, QuotesWhatAShellWouldChange) {
+  EXPECT_EQ(shell_line({{"a", "b c", "it's", "", "$x"}, {}}), "a 'b c' 'it'\\''s' '' '$x'");
+}
+
+TEST(FindPrograms, NamesWhatIsMissing) {
+  EXPECT_THROW(static_cast<void>(find_programs({"/no/such/mpirun", "/bin/sh"})), InputError);
+  EXPECT_THROW(static_cast<void>(find_programs({"no-such-launcher-anywhere", "/bin/sh"})), InputError);
+  EXPECT_THROW(static_cast<void>(find_programs({"/bin/sh", "/etc/passwd"})), InputError);
+  // Beside this test there is no lockstep-rank, and nobody asked for one: that is not the user's fault.
+  EXPECT_THROW(static_cast<void>(find_programs({"sh", ""})), RunError);
+  const Programs found = find_programs({"sh", "/bin/sh"});
+  EXPECT_TRUE(found.launcher.starts_with('/'));
+  EXPECT_EQ(found.rank_program, "/bin/sh");
+}
+
+}  // namespace
+}  // namespace lockstep::campaign

@@ -1,0 +1,40 @@
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <signal.h>
+
+#include "harness/campaign/stop_signals.hpp"
+
+namespace lockstep::campaign {
+namespace {
+
+bool readable(const StopSignals& stop) {
+  pollfd waiting{stop.fd(), POLLIN, 0};
+  return ::poll(&waiting, 1, 0) == 1;
+}
+
+TEST(StopSignals, AreReadAndNeverInterrupt) {
+  StopSignals stop;
+  EXPECT_FALSE(stop.stop_requested());
+  EXPECT_FALSE(readable(stop));
+  for (int i = 0; i < 3; ++i)
+    ASSERT_EQ(::raise(SIGINT), 0);  // would end this process if it were delivered
+  ASSERT_EQ(::raise(SIGTERM), 0);
+  EXPECT_TRUE(readable(stop));
+  EXPECT_TRUE(stop.stop_requested());
+  EXPECT_TRUE(stop.signal() == SIGINT || stop.signal() == SIGTERM);
+  EXPECT_FALSE(readable(stop));
+  EXPECT_TRUE(stop.stop_requested()) << "a request stays";
+}
+
+TEST(StopSignals, RestoreTheMaskAndSwallowWhatCame) {
+  {
+    StopSignals stop;
+    ASSERT_EQ(::raise(SIGHUP), 0);
+  }
+  sigset_t mask;
+  ASSERT_EQ(::sigprocmask(SIG_BLOCK, nullptr, &mask), 0);
+  EXPECT_FALSE(sigismember(&mask, SIGINT));
+}
+
+}  // namespace
+}  // namespace lockstep::campaign
