@@ -120,7 +120,7 @@ Executor::~Executor() {
 }
 
 void Executor::record_begin(std::uint32_t step, OpId op, std::int64_t now_ns) {
-  OpStamp& stamp = recording_.ops[(step % recording_.kept_steps) * recording_.ops_per_step + op.value()];
+  OpStamp& stamp = recording_.op(step, op.value());
   publish(stamp.end_ns, 0);
   stamp.step = step;
   stamp.op = op.value();
@@ -128,8 +128,7 @@ void Executor::record_begin(std::uint32_t step, OpId op, std::int64_t now_ns) {
 }
 
 void Executor::record_end(std::uint32_t step, OpId op, std::int64_t now_ns) {
-  publish(recording_.ops[(step % recording_.kept_steps) * recording_.ops_per_step + op.value()].end_ns,
-          now_ns);
+  publish(recording_.op(step, op.value()).end_ns, now_ns);
 }
 
 void Executor::compute_loop() {
@@ -216,7 +215,7 @@ void Executor::launch(std::uint32_t step, std::size_t comm_index, bool validated
   comm_begin_ns_[comm_index] = now_ns;
   if (!recording_.comms.empty()) {
     record_begin(step, entry.op, now_ns);
-    CommStamp& stamp = recording_.comms[step * recording_.comms_per_step + comm_index];
+    CommStamp& stamp = recording_.comm(step, comm_index);
     stamp.step = step;
     stamp.op = entry.op.value();
     publish(stamp.begin_ns, now_ns);
@@ -230,7 +229,7 @@ void Executor::finish_comm(std::size_t comm_index, std::int64_t now_ns) {
   done_ns_[op.value()] = now_ns;
   if (!recording_.comms.empty()) {
     record_end(step_, op, now_ns);
-    publish(recording_.comms[step_ * recording_.comms_per_step + comm_index].end_ns, now_ns);
+    publish(recording_.comm(step_, comm_index).end_ns, now_ns);
   }
   done_epoch_[op.value()].store(epoch_, std::memory_order_release);
   comm_events_.fetch_add(1, std::memory_order_release);
@@ -373,7 +372,7 @@ StepResult Executor::run_step(std::uint32_t step, std::uint32_t flags) {
   stamp.exposed_ns = expose_trailing(compute_end_ns_);
   if (!recording_.comms.empty()) {
     for (std::size_t i = 0; i < plan_->comm.size(); ++i)
-      recording_.comms[step * recording_.comms_per_step + i].exposed_ns = exposed_ns_[i];
+      recording_.comm(step, i).exposed_ns = exposed_ns_[i];
   }
   if (validated)
     check_data(step, stamp, result);

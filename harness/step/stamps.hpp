@@ -51,6 +51,13 @@ struct Recording {
   std::uint32_t ops_per_step = 0;
   std::uint32_t comms_per_step = 0;
   std::uint32_t kept_steps = 0;
+
+  [[nodiscard]] OpStamp& op(std::uint32_t step, std::uint32_t index) const {
+    return ops[static_cast<std::size_t>(step % kept_steps) * ops_per_step + index];
+  }
+  [[nodiscard]] CommStamp& comm(std::uint32_t step, std::size_t index) const {
+    return comms[static_cast<std::size_t>(step) * comms_per_step + index];
+  }
 };
 
 }  // namespace lockstep::step
