@@ -98,7 +98,9 @@ double student_t_quantile(double p, double degrees) {
 
 double poisson_cdf(unsigned count, double mean) {
   LOCKSTEP_EXPECT(mean >= 0.0, "a Poisson mean is not negative");
-  // Summed in logarithms from the largest term's neighbourhood would be needed only for means beyond 700.
+  // Terms in logarithms: a power and a factorial would overflow long before their ratio does.
+  if (mean == 0.0)
+    return 1.0;
   double sum = 0.0;
   double log_term = -mean;
   for (unsigned k = 0; k <= count; ++k) {
