@@ -1,0 +1,26 @@
+// lockstep-rank: one rank of a run.
+
+#include <cstdio>
+#include <exception>
+
+#include "harness/app/rank_options.hpp"
+#include "harness/app/rank_run.hpp"
+#include "harness/core/error.hpp"
+#include "harness/core/log.hpp"
+
+int main(int argc, char** argv) {
+  using namespace lockstep;
+  set_log_name("lockstep-rank");
+  try {
+    const auto options = app::parse_rank_options(argc, argv);
+    if (!options)
+      return 0;
+    return app::run_rank(*options, argc, argv);
+  } catch (const InputError& error) {
+    log_error(error.what());
+    return static_cast<int>(ExitCode::bad_input);
+  } catch (const std::exception& error) {
+    log_error(error.what());
+    return static_cast<int>(ExitCode::run_failed);
+  }
+}

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace lockstep::app {
+
+/// Command line of `lockstep-rank`.
+struct RankOptions {
+  std::string plan_path;
+  std::vector<std::string> overrides;
+  std::string leg;  ///< empty: the plan's joint leg
+  std::uint32_t leg_index = 0;
+  std::uint32_t round = 0;
+  std::uint32_t attempt = 0;
+  std::string journals;             ///< folder of this launch's journals; empty: inside a new results folder
+  std::string results = "results";  ///< where that results folder is made
+  bool launched_by_controller = false;  ///< the controller merges and judges; otherwise rank 0 merges
+};
+
+/// nullopt when help or the version was asked for and printed. Throws InputError.
+[[nodiscard]] std::optional<RankOptions> parse_rank_options(int argc, char** argv);
+
+}  // namespace lockstep::app
