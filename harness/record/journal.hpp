@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -11,7 +12,8 @@
 #include "harness/record/evidence.hpp"
 #include "harness/step/stamps.hpp"
 
-/// One rank's evidence while it is being made: a file mapped into memory, so that what was stored survives SIGKILL.
+/// One rank's evidence while it is being made: a file mapped into memory, so that what was stored survives
+/// SIGKILL.
 namespace lockstep::record {
 
 /// What is known of a rank before its first step.
@@ -19,11 +21,24 @@ struct RankMeta {
   LegRow leg;
   RankRow rank;
   std::vector<GraphRow> graph;
+  /// For every group that `graph` names: the ranks of the part that this rank belongs to, ascending, itself
+  /// among them. See describe.hpp, which makes both from a step graph.
+  std::map<std::string, std::vector<std::uint32_t>> parts;
   std::vector<ProvenanceRow> provenance;
+  bool operator==(const RankMeta&) const = default;
 };
 
 /// Where a rank is, updated by plain stores so that another process can look.
-enum class RankPhase : std::uint32_t { starting, mpi_init, set_up, clock_sync, stepping, collecting, finalizing, done };
+enum class RankPhase : std::uint32_t {
+  starting,
+  mpi_init,
+  set_up,
+  clock_sync,
+  stepping,
+  collecting,
+  finalizing,
+  done
+};
 [[nodiscard]] const char* to_string(RankPhase phase);
 
 struct WhereAbouts {
@@ -33,47 +48,67 @@ struct WhereAbouts {
   std::atomic<std::int64_t> since_ns{0};
 };
 
+struct JournalHeader;
+
 /// Writer, one per rank. Its size is fixed when it is made; nothing allocates or calls the system afterwards.
+/// What recording() and where() give stays valid when the journal is moved, and ends with it.
 class Journal {
  public:
-  /// Reserves the whole file. Throws RunError when the disk is full or the folder cannot be written.
-  static Journal create(const std::string& path, const RankMeta& meta, std::uint32_t steps, std::uint32_t kept_steps,
-                        std::uint32_t ops_per_step, std::uint32_t comms_per_step);
+  /// Reserves the whole file: `steps` counts all of them, warm-up included. Throws RunError when the disk is
+  /// full or the folder cannot be written. `steps` and `kept_steps` are at least 1, and `meta.parts` holds
+  /// every group of `meta.graph`.
+  static Journal create(const std::string& path, const RankMeta& meta, std::uint32_t steps,
+                        std::uint32_t kept_steps, std::uint32_t ops_per_step, std::uint32_t comms_per_step);
   [[nodiscard]] step::Recording recording();
   [[nodiscard]] WhereAbouts& where();
-  /// Up to 64 rows; further ones are dropped and counted.
+  /// Up to 64 rows; further ones are dropped and counted. Any thread.
   void add_clock(const ClockRow& row) noexcept;
-  /// Up to 256 rows; further ones are dropped and counted. Texts are cut to their field.
+  /// Up to 256 rows; further ones are dropped and counted. Texts are cut to their field. Any thread.
   void add_failure(const FailureRow& row) noexcept;
   /// Marks the journal complete: everything planned was run and recorded.
   void complete() noexcept;
   [[nodiscard]] const std::string& path() const { return path_; }
 
  private:
-  Journal(std::string path, MappedFile file);
+  Journal(std::string path, MappedFile file) : path_(std::move(path)), file_(std::move(file)) {}
+  [[nodiscard]] JournalHeader& header();
   std::string path_;
   MappedFile file_;
 };
 
 /// Reads a journal, finished or not, also while it is being written.
+///
+/// Sharp edge: a journal that is shortened while it is open here ends this process with SIGBUS. Copies of
+/// journals must appear under their name only when they are whole (copy, then rename).
 class JournalReader {
  public:
-  /// Throws InputError when the file is no journal or is cut short.
+  /// Throws InputError when the file is no journal, is cut short, is damaged or cannot be read. The stamps
+  /// themselves carry no checksum: they may be any values.
   static JournalReader open(const std::string& path);
   [[nodiscard]] const RankMeta& meta() const { return meta_; }
   [[nodiscard]] bool is_complete() const;
+  [[nodiscard]] std::uint32_t planned_steps() const;  ///< that it has room for
+  /// Steps 0, 1, ... up to here are complete.
   [[nodiscard]] std::uint32_t completed_steps() const;
   [[nodiscard]] RankPhase phase() const;
-  /// Stamps of a step; nullopt when it was not begun.
+  /// When phase or step last changed, on the clock of the rank's host.
+  [[nodiscard]] std::int64_t since_ns() const;
+  /// Stamps of a step; nullopt when it was not begun. end_ns is 0 while it is not complete.
   [[nodiscard]] std::optional<step::StepStamp> step(std::uint32_t index) const;
+  /// Those begun, in order.
   [[nodiscard]] std::vector<step::CommStamp> comms(std::uint32_t step) const;
-  /// All stamps still kept, in order of step and op.
+  /// All stamps still kept, in order of step and op. A slot belongs to the step that its stamp names: beside
+  /// a step under way lie the ops that it has not reached yet, of the step before in the same slots.
   [[nodiscard]] std::vector<step::OpStamp> ops() const;
   [[nodiscard]] std::vector<ClockRow> clock() const;
   [[nodiscard]] std::vector<FailureRow> failures() const;
+  [[nodiscard]] std::uint32_t dropped_clock_rows() const;
+  [[nodiscard]] std::uint32_t dropped_failures() const;
 
  private:
-  JournalReader(std::string path, MappedFile file);
+  JournalReader(std::string path, MappedFile file, RankMeta meta)
+      : path_(std::move(path)), file_(std::move(file)), meta_(std::move(meta)) {}
+  [[nodiscard]] const JournalHeader& header() const;
   std::string path_;
   MappedFile file_;
   RankMeta meta_;

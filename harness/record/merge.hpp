@@ -18,19 +18,27 @@ struct MergeOptions {
   double stall_absolute_floor_s = 1e-3;
 };
 
-/// Brings the journals of one launch into the run file: step by step while it runs, the rest when it has ended.
-/// A step is appended once every rank has completed it (then its waiting times are known), or at finish().
+/// Brings the journals of one launch into the run file: step by step while it runs, the rest when it has
+/// ended. A step is appended once every rank has completed it (then its waiting times are known), or at
+/// finish(). Waiting times of a step that not every rank completed compare only the ranks that completed the
+/// op.
+///
+/// The reduced data of checked steps must be the same within every part of the group `data_parallel` (of
+/// `world` when there is no such group); a difference is a failure row `checksum_mismatch`, appended with its
+/// step.
 class LegMerger {
  public:
   /// Appends the LegRow at once. `folder` is where the ranks leave their journals; it need not exist yet.
   LegMerger(RunFileWriter& writer, const LegRow& leg, std::string folder, MergeOptions options = {});
-  /// Appends what has become complete since the last call; flushes. Returns the least number of steps that every
-  /// rank has completed. Cheap enough to be called several times a second.
+  /// Appends what has become complete since the last call; flushes. Returns the least number of steps that
+  /// every rank has completed. Cheap enough to be called several times a second.
   std::uint32_t poll();
-  /// Appends everything else: partial steps' comm rows, op stamps, clocks, failures found in journals, ranks with
-  /// their state (a rank without a journal is `missing` and a failure row `missing_evidence`), checksum mismatches
-  /// between ranks, stalls; then the LegEndRow whose journal counts it fills in itself. An outcome `completed` turns into
-  /// `failed` when a journal is missing or partial.
+  /// Appends everything else: steps that not every rank completed, op stamps, clocks, failures found in
+  /// journals (and `dropped_rows` when some found no room, `graph_mismatch` when ranks ran different graphs),
+  /// all ranks with their state (a rank without a usable journal is `missing`, with a failure row
+  /// `missing_evidence`), stalls among the steady steps; then the LegEndRow, whose journal counts it fills in
+  /// itself. An outcome `completed` turns into `failed` when a journal is missing or partial. Call it once,
+  /// last.
   LegEndRow finish(LegEndRow end);
 
  private:

@@ -7,11 +7,12 @@
 
 #include "harness/record/evidence.hpp"
 
-/// run.h5: the evidence of one run in one HDF5 file, one extensible table a row type, described in results/README.md.
+/// run.h5: the evidence of one run in one HDF5 file, one extensible table a row type, described in
+/// results/README.md.
 namespace lockstep::record {
 
-/// The one writer of a run file. Every object is made before the first row; from then on the file is in SWMR mode, so
-/// that others can follow it and a killed writer leaves it readable. Single-threaded.
+/// The one writer of a run file. Every object is made before the first row; from then on the file is in SWMR
+/// mode, so that others can follow it and a killed writer leaves it readable. Single-threaded.
 class RunFileWriter {
  public:
   /// Throws InputError when `path` exists or its folder cannot be written, RunError when the disk is full.
@@ -41,16 +42,16 @@ class RunFileWriter {
   std::unique_ptr<State> state_;
 };
 
-/// Reads a whole run file, also one whose writer was killed. Throws InputError when it is truncated, is no HDF5 file or
-/// not one of ours, with what to try.
+/// Reads a whole run file, also one whose writer was killed. Throws InputError when it is truncated, is no
+/// HDF5 file or not one of ours, with what to try.
 [[nodiscard]] Evidence read_run_file(const std::string& path);
 
 /// One column of one table, for results/README.md and its test.
 struct ColumnInfo {
   std::string table;
   std::string column;
-  std::string type;   ///< uint32, int64, float64, string[N]
-  std::string unit;   ///< ns, byte, flop, 1 ...; empty for text and identifiers
+  std::string type;  ///< uint32, int64, float64, string[N]
+  std::string unit;  ///< ns, byte, flop, 1 ...; empty for text and identifiers
   std::string meaning;
 };
 [[nodiscard]] std::vector<ColumnInfo> schema();

@@ -1,0 +1,138 @@
+#include "harness/record/journal.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+
+#include "harness/core/error.hpp"
+#include "harness/core/hash.hpp"
+#include "harness/record/journal_layout.hpp"
+#include "harness/record/schema.hpp"
+
+namespace lockstep::record {
+namespace {
+
+/// Takes the next slot of an area; null when all are taken. The count goes on, so that readers know what is
+/// missing.
+template <class Slot>
+Slot* take_slot(std::atomic<std::uint32_t>& taken, std::span<Slot> slots) noexcept {
+  const std::uint32_t index = taken.fetch_add(1, std::memory_order_relaxed);
+  return index < slots.size() ? &slots[index] : nullptr;
+}
+
+/// No allocation: it must work when memory is short, and beside a thread that died while it allocated.
+template <std::size_t size>
+void copy_text(std::array<char, size>& to, std::string_view text) noexcept {
+  std::size_t bytes = std::min(text.size(), size);
+  while (bytes < text.size() && bytes > 0 && (static_cast<unsigned char>(text[bytes]) & 0xc0U) == 0x80U)
+    --bytes;  // never half a character
+  std::memcpy(to.data(), text.data(), bytes);
+}
+
+void expect_parts(const RankMeta& meta) {
+  for (const GraphRow& op : meta.graph) {
+    if (op.group.empty())
+      continue;
+    const auto part = meta.parts.find(op.group);
+    LOCKSTEP_EXPECT(part != meta.parts.end(), "RankMeta::parts lacks a group of the graph");
+    LOCKSTEP_EXPECT(std::find(part->second.begin(), part->second.end(), meta.rank.rank) != part->second.end(),
+                    "a rank is no member of its own part of a group");
+  }
+}
+
+}  // namespace
+
+Journal Journal::create(const std::string& path, const RankMeta& meta, std::uint32_t steps,
+                        std::uint32_t kept_steps, std::uint32_t ops_per_step, std::uint32_t comms_per_step) {
+  LOCKSTEP_EXPECT(steps > 0 && kept_steps > 0, "a journal needs room for a step");
+  expect_parts(meta);
+  const std::string text = write_meta(meta);
+  JournalShape shape{.layout_version = kJournalLayoutVersion,
+                     .sizes = journal_sizes(),
+                     .counts = {.steps = steps,
+                                .kept_steps = kept_steps,
+                                .ops_per_step = ops_per_step,
+                                .comms_per_step = comms_per_step,
+                                .clock_slots = kClockSlots,
+                                .failure_slots = kFailureSlots},
+                     .offsets = {},
+                     .meta_bytes = text.size(),
+                     .meta_checksum = checksum64(std::as_bytes(std::span(text)))};
+  const std::optional<JournalOffsets> offsets = journal_offsets(shape.counts, text.size());
+  if (!offsets) {
+    throw RunError({.what = "cannot create " + path,
+                    .why = "the stamps of " + std::to_string(steps) + " steps are larger than any disk",
+                    .suggestion = "plan fewer steps",
+                    .file = {}});
+  }
+  shape.offsets = *offsets;
+
+  MappedFile file = MappedFile::create(path, offsets->end);  // all zero
+  const std::span<std::byte> bytes = file.bytes();
+  std::memcpy(bytes.data() + offsets->meta, text.data(), text.size());
+  new (bytes.data() + offsets->where) WhereAbouts;
+  auto& header = *reinterpret_cast<JournalHeader*>(bytes.data());
+  header.shape = shape;
+  header.shape_checksum = shape_checksum(shape);
+  header.magic.store(kJournalMagic, std::memory_order_release);
+  return {path, std::move(file)};
+}
+
+JournalHeader& Journal::header() {
+  return *reinterpret_cast<JournalHeader*>(file_.bytes().data());
+}
+
+step::Recording Journal::recording() {
+  const JournalShape& shape = header().shape;
+  const JournalCounts& counts = shape.counts;
+  const std::span<std::byte> bytes = file_.bytes();
+  return {.ops = journal_area<step::OpStamp>(bytes, shape.offsets.ops,
+                                             std::uint64_t{counts.kept_steps} * counts.ops_per_step),
+          .comms = journal_area<step::CommStamp>(bytes, shape.offsets.comms,
+                                                 std::uint64_t{counts.steps} * counts.comms_per_step),
+          .steps = journal_area<step::StepStamp>(bytes, shape.offsets.steps, counts.steps),
+          .ops_per_step = counts.ops_per_step,
+          .comms_per_step = counts.comms_per_step,
+          .kept_steps = counts.kept_steps};
+}
+
+WhereAbouts& Journal::where() {
+  return journal_area<WhereAbouts>(file_.bytes(), header().shape.offsets.where, 1).front();
+}
+
+void Journal::add_clock(const ClockRow& row) noexcept {
+  const auto slots = journal_area<ClockSlot>(file_.bytes(), header().shape.offsets.clock, kClockSlots);
+  ClockSlot* slot = take_slot(header().clock_rows, slots);
+  if (slot == nullptr)
+    return;
+  slot->leg = row.leg;
+  slot->rank = row.rank;
+  slot->local_ns = row.local_ns;
+  slot->offset_ns = row.offset_ns;
+  slot->bound_ns = row.bound_ns;
+  slot->ready.store(1, std::memory_order_release);
+}
+
+void Journal::add_failure(const FailureRow& row) noexcept {
+  const auto slots = journal_area<FailureSlot>(file_.bytes(), header().shape.offsets.failures, kFailureSlots);
+  FailureSlot* slot = take_slot(header().failures, slots);
+  if (slot == nullptr)
+    return;
+  slot->leg = row.leg;
+  slot->rank = row.rank;
+  slot->step = row.step;
+  slot->op = row.op;
+  slot->offset = row.offset;
+  slot->expected = row.expected;
+  slot->observed = row.observed;
+  slot->utc_ns = row.utc_ns;
+  copy_text(slot->kind, row.kind);
+  copy_text(slot->message, row.message);
+  slot->ready.store(1, std::memory_order_release);
+}
+
+void Journal::complete() noexcept {
+  header().complete.store(1, std::memory_order_release);
+}
+
+}  // namespace lockstep::record
