@@ -39,7 +39,7 @@ TEST(Bootstrap, Lag1Autocorrelation) {
 }
 
 TEST(Bootstrap, BlocksGrowWithLengthAndCorrelation) {
-  EXPECT_EQ(automatic_block_length(draw_ar1(1000, 0.0, 1)), 11U);  // ceil(n^(1/3)) + rounding up
+  EXPECT_EQ(automatic_block_length(draw_ar1(1001, 0.0, 1)), 11U);  // ceil(n^(1/3))
   // rho = 0.8: (6 * 0.64 / 0.36^2)^(1/3) * 10 = 30.9 with the estimated rho near 0.8.
   EXPECT_NEAR(static_cast<double>(automatic_block_length(draw_ar1(1000, 0.8, 1))), 31.0, 5.0);
   EXPECT_EQ(automatic_block_length(draw_ar1(40, 0.99, 1)), 10U);  // never above n/4

@@ -1,0 +1,116 @@
+#include "harness/certify/certificate.hpp"
+
+#include <algorithm>
+#include <set>
+
+#include <fmt/format.h>
+
+#include "harness/certify/gaps.hpp"
+#include "harness/certify/grade.hpp"
+#include "harness/core/hash.hpp"
+#include "harness/core/text.hpp"
+#include "harness/core/units.hpp"
+#include "harness/plan/load.hpp"
+#include "harness/stats/failure_rate.hpp"
+
+namespace lockstep::certify {
+namespace {
+
+/// From the plan, and from what the ranks say that they did.
+std::vector<std::string> why_rehearsal(const record::Evidence& evidence, const plan::Plan& plan) {
+  std::vector<std::string> reasons = plan::rehearsal_reasons(plan);
+  if (plan.compute.backend != plan::ComputeBackend::paced) {
+    const auto paced =
+        std::count_if(evidence.ranks.begin(), evidence.ranks.end(),
+                      [](const record::RankRow& row) { return row.compute.rfind("paced", 0) == 0; });
+    if (paced > 0)
+      reasons.push_back(fmt::format("{} ranks waited instead of computing", paced));
+  }
+  return reasons;
+}
+
+std::string list_distinct(const record::Evidence& evidence, std::string record::RankRow::*column) {
+  std::set<std::string> values;
+  for (const record::RankRow& row : evidence.ranks)
+    if (!(row.*column).empty())
+      values.insert(row.*column);
+  const std::vector<std::string> list(values.begin(), values.end());
+  return join(list, "; ");
+}
+
+/// What the joint leg's time without (or with) failures proves.
+std::string describe_failure_rate(const record::Evidence& evidence, const plan::Plan& plan) {
+  double hours = 0.0;
+  unsigned incidents = 0;
+  std::set<std::uint32_t> joint;
+  for (const record::LegRow& leg : evidence.legs) {
+    if (leg.kind != plan::to_string(plan::LegKind::joint))
+      continue;
+    joint.insert(leg.leg);
+    for (const record::LegEndRow& end : evidence.leg_ends) {
+      if (end.leg != leg.leg)
+        continue;
+      hours += static_cast<double>(end.ended_utc_ns - leg.launched_utc_ns) / 3.6e12;
+      incidents += end.outcome == "failed" ? 1U : 0U;
+    }
+  }
+  std::set<std::string> hosts;
+  for (const record::RankRow& row : evidence.ranks)
+    if (joint.contains(row.leg))
+      hosts.insert(row.host);
+  const double exposure = hours * static_cast<double>(hosts.size());
+  if (!(exposure > 0.0))
+    return "no exposure recorded";
+  return fmt::format(
+      "{} failed launches in {:.3g} node-hours of the joint leg: at {} confidence at most {:.3g} failures "
+      "a node-day",
+      incidents, exposure, format_percent(plan.criteria.confidence, 0),
+      stats::failure_rate_upper_bound(incidents, exposure / 24.0, plan.criteria.confidence));
+}
+
+std::vector<Note> take_notes(const record::Evidence& evidence, const plan::Plan& plan) {
+  return {{"compute", list_distinct(evidence, &record::RankRow::compute)},
+          {"fabric", list_distinct(evidence, &record::RankRow::fabric)},
+          {"progress", list_distinct(evidence, &record::RankRow::progress)},
+          {"failure_rate", describe_failure_rate(evidence, plan)}};
+}
+
+}  // namespace
+
+Certificate make_certificate(const record::Evidence& evidence, const std::string& evidence_sha256) {
+  return make_certificate(evidence, plan::parse_plan(evidence.plan_text, "the plan in the evidence"),
+                          evidence_sha256);
+}
+
+Certificate make_certificate(const record::Evidence& evidence, const plan::Plan& plan,
+                             const std::string& evidence_sha256) {
+  Certificate certificate;
+  certificate.lockstep_version = evidence.lockstep_version;
+  certificate.created_utc = evidence.created_utc;
+  certificate.plan_name = plan.name;
+  certificate.plan_sha256 = sha256(evidence.plan_text);
+  certificate.evidence_sha256 = evidence_sha256;
+  certificate.required_grade = plan.criteria.required_grade;
+  certificate.rehearsal_reasons = why_rehearsal(evidence, plan);
+  certificate.metrics = compute_metrics(evidence, plan);
+  certificate.criteria = judge(certificate.metrics, plan);
+  certificate.gaps = find_gaps(evidence, plan, certificate.metrics);
+  const std::string failure = joint_failure(evidence, plan);
+  const Findings findings{plan, certificate.metrics, certificate.criteria, certificate.gaps, failure};
+  GradedVerdict verdict = grade(findings);
+  certificate.grade = verdict.grade;
+  certificate.reasons = std::move(verdict.reasons);
+  certificate.advice = advise(findings, certificate.grade);
+  certificate.certified = certificate.grade != plan::Grade::inconclusive &&
+                          static_cast<int>(certificate.grade) <= static_cast<int>(certificate.required_grade);
+  certificate.notes = take_notes(evidence, plan);
+  return certificate;
+}
+
+ExitCode exit_code(const Certificate& certificate) {
+  if (certificate.grade == plan::Grade::inconclusive)
+    return ExitCode::inconclusive;
+  return certificate.certified ? ExitCode::certified : ExitCode::not_certified;
+}
+
+}  // namespace lockstep::certify

@@ -1,0 +1,106 @@
+#include "harness/certify/grade.hpp"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+namespace lockstep::certify {
+namespace {
+
+using plan::Grade;
+
+const Criterion* find(const Findings& findings, const std::string& name) {
+  const auto found = std::find_if(findings.criteria.begin(), findings.criteria.end(),
+                                  [&](const Criterion& criterion) { return criterion.name == name; });
+  return found == findings.criteria.end() ? nullptr : &*found;
+}
+
+bool has_status(const Findings& findings, const std::string& name, Status status) {
+  const Criterion* criterion = find(findings, name);
+  return criterion != nullptr && criterion->status == status;
+}
+
+std::string describe(const Criterion& criterion) {
+  if (!criterion.value)
+    return fmt::format("{} could not be computed", criterion.title);
+  return fmt::format("{} is {:.4g}, the criterion is {} {:.4g}", criterion.title, *criterion.value,
+                     to_string(criterion.bound), criterion.threshold);
+}
+
+std::string describe_eta(const Findings& findings) {
+  const stats::ThroughputRatio& eta = *findings.metrics.eta;
+  return fmt::format("eta = {:.4f}, {:.0f} % interval {:.4f} to {:.4f}, against {} alone", eta.value,
+                     100.0 * findings.plan.criteria.confidence, eta.low, eta.high, findings.metrics.eta_best);
+}
+
+GradedVerdict inconclusive(std::vector<std::string> reasons) {
+  return {Grade::inconclusive, std::move(reasons)};
+}
+
+/// eta is below B: federated, or separate sites.
+GradedVerdict grade_below_b(const Findings& findings) {
+  GradedVerdict verdict;
+  verdict.reasons.push_back(
+      fmt::format("synchronous training is too slow: {}, grade B needs a lower end of {:.4g}",
+                  describe_eta(findings), findings.plan.criteria.eta_b));
+  const Criterion* low = find(findings, "low_communication");
+  if (low == nullptr || low->status == Status::unknown)
+    return inconclusive(
+        {verdict.reasons.front(),
+         "whether a low-communication scheme would do cannot be computed from this evidence"});
+  verdict.grade = low->status == Status::pass ? Grade::c : Grade::d;
+  verdict.reasons.push_back(describe(*low));
+  for (const SiteContribution& contribution : findings.metrics.contributions)
+    if (contribution.value < 0.0)
+      verdict.reasons.push_back(fmt::format(
+          "adding site {} lowers the throughput of all ranks together by {:.3g} of what it does alone",
+          contribution.site, -contribution.value));
+  return verdict;
+}
+
+}  // namespace
+
+GradedVerdict grade(const Findings& findings) {
+  if (!findings.gaps.empty())
+    return inconclusive(findings.gaps);
+  if (!findings.joint_failure.empty())
+    return {
+        Grade::d,
+        {"the job cannot finish over all sites, while each of them finishes alone", findings.joint_failure}};
+  if (has_status(findings, "data", Status::fail))
+    return {Grade::d, {"reduced data were wrong", findings.metrics.data.first}};
+  if (!findings.metrics.eta || findings.metrics.eta->rounds == 0)
+    return inconclusive({"eta could not be computed"});
+  std::vector<std::string> unknown;
+  std::vector<std::string> failed;
+  for (const Criterion& criterion : findings.criteria) {
+    if (!criterion.for_grade_a || criterion.name == "eta")
+      continue;
+    if (criterion.status == Status::unknown)
+      unknown.push_back(describe(criterion));
+    else if (criterion.status == Status::fail)
+      failed.push_back(describe(criterion));
+  }
+  if (!unknown.empty())
+    return inconclusive(std::move(unknown));
+
+  const plan::Criteria& criteria = findings.plan.criteria;
+  const double low = findings.metrics.eta->low;
+  if (!(low >= criteria.eta_b))
+    return grade_below_b(findings);
+  GradedVerdict verdict;
+  verdict.reasons.push_back(describe_eta(findings));
+  if (low >= criteria.eta_a && failed.empty()) {
+    verdict.grade = low >= criteria.eta_a_plus ? Grade::a_plus : Grade::a;
+    verdict.reasons.emplace_back("every criterion of grade A is met");
+    return verdict;
+  }
+  verdict.grade = Grade::b;
+  if (low < criteria.eta_a)
+    verdict.reasons.push_back(
+        fmt::format("grade A needs a lower end of eta's interval of {:.4g} at least", criteria.eta_a));
+  verdict.reasons.insert(verdict.reasons.end(), failed.begin(), failed.end());
+  return verdict;
+}
+
+}  // namespace lockstep::certify

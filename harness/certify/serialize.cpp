@@ -1,0 +1,154 @@
+#include <cmath>
+#include <cstdlib>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "harness/certify/certificate.hpp"
+
+namespace lockstep::certify {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+/// Six significant digits: far more than is measured, and few enough that the last digits of a mathematical
+/// library cannot show.
+Json number(double value) {
+  if (!std::isfinite(value))
+    return nullptr;
+  return std::strtod(fmt::format("{:.6g}", value).c_str(), nullptr);
+}
+
+Json number(const std::optional<double>& value) {
+  return value ? number(*value) : Json(nullptr);
+}
+
+Json interval(const std::optional<stats::Interval>& value) {
+  return value ? Json::array({number(value->low), number(value->high)}) : Json(nullptr);
+}
+
+Json figures(const StepFigures& step) {
+  Json json;
+  json["steps"] = step.time_s.count;
+  json["p50_s"] = number(step.time_s.p50);
+  json["p95_s"] = number(step.time_s.p95);
+  json["p99_s"] = number(step.time_s.p99);
+  json["min_s"] = number(step.time_s.min);
+  json["max_s"] = number(step.time_s.max);
+  json["avg_s"] = number(step.time_s.mean);
+  json["stdev_s"] = number(step.time_s.stdev);
+  json["tokens_per_s_per_rank"] = number(step.tokens_per_s_per_rank);
+  json["stalls"] = step.stalls;
+  return json;
+}
+
+Json leg(const LegMetrics& metrics) {
+  Json json;
+  json["name"] = metrics.name;
+  json["kind"] = plan::to_string(metrics.kind);
+  json["ranks"] = metrics.ranks;
+  json["tokens_per_step_per_rank"] = number(metrics.tokens_per_step);
+  json["axis"] = "over steady steps of all rounds; a step lasts until its last rank is done";
+  json.update(figures(metrics.figures));
+  json["shares"] = {{"axis", "sum over steps of the largest value of any rank / sum of step times"},
+                    {"compute", number(metrics.compute_share)},
+                    {"exposed_communication", number(metrics.exposed_share)},
+                    {"waiting", number(metrics.waiting_share)}};
+  json["rounds"] = Json::array();
+  for (const RoundMetrics& round : metrics.rounds) {
+    Json entry;
+    entry["round"] = round.round;
+    entry.update(figures(round.figures));
+    json["rounds"].push_back(std::move(entry));
+  }
+  return json;
+}
+
+Json criterion(const Criterion& line) {
+  Json json;
+  json["name"] = line.name;
+  json["title"] = line.title;
+  json["status"] = to_string(line.status);
+  json["value"] = number(line.value);
+  json["interval"] = interval(line.interval);
+  json["bound"] = to_string(line.bound);
+  json["threshold"] = number(line.threshold);
+  json["unit"] = line.unit;
+  json["axis"] = line.axis;
+  json["method"] = line.method;
+  json["for_grade_a"] = line.for_grade_a;
+  return json;
+}
+
+Json communication(const CommFigures& comm) {
+  Json json;
+  json["type"] = comm.kind;
+  json["group"] = comm.group;
+  json["size_bytes"] = comm.bytes;
+  json["ranks"] = comm.ranks;
+  json["spans_sites"] = comm.spans_sites;
+  json["operations"] = comm.samples;
+  json["p50_s"] = number(comm.time_s);
+  json["algbw_bytes_per_s"] = number(comm.algbw);
+  json["busbw_bytes_per_s"] = number(comm.busbw);
+  json["cut_bytes_per_s"] = comm.spans_sites ? number(comm.cut_bandwidth) : Json(nullptr);
+  return json;
+}
+
+Json information(const Certificate& certificate) {
+  const Metrics& metrics = certificate.metrics;
+  Json json;
+  for (const Note& note : certificate.notes)
+    json[note.name] = note.text;
+  json["eta_best_baseline"] = metrics.eta ? Json(metrics.eta_best) : Json(nullptr);
+  json["eta_rounds"] = metrics.eta ? Json(metrics.eta->rounds) : Json(nullptr);
+  json["eta_standard_error"] = metrics.eta ? number(metrics.eta->standard_error) : Json(nullptr);
+  json["eta_within_launch_error"] = metrics.eta ? number(metrics.eta->within_error) : Json(nullptr);
+  json["clock_bound_per_median_step"] = number(metrics.clock_bound);
+  json["checked_steps_least"] = metrics.data.least_checked_steps;
+  json["wrong_values"] = metrics.data.wrong_values;
+  json["checksum_mismatches"] = metrics.data.checksum_mismatches;
+  if (metrics.wan)
+    json["wan"] = {{"axis", "joint leg, mean over steady steps"},
+                   {"exposed_s_per_step", number(metrics.wan->exposed_s)},
+                   {"worst_rank", metrics.wan->worst_rank},
+                   {"transfer_s_per_step", number(metrics.wan->transfer_s)},
+                   {"cut_bytes_per_step", number(metrics.wan->cut_bytes)}};
+  json["communication_axis"] =
+      "joint leg, p50 over operations in steady steps; time of the last rank to arrive, longest part of the "
+      "group";
+  json["communication"] = Json::array();
+  for (const CommFigures& comm : metrics.comms)
+    json["communication"].push_back(communication(comm));
+  return json;
+}
+
+}  // namespace
+
+std::string serialize(const Certificate& certificate) {
+  Json json;
+  json["schema"] = certificate.schema;
+  json["lockstep_version"] = certificate.lockstep_version;
+  json["created_utc"] = certificate.created_utc;
+  json["plan"] = {{"name", certificate.plan_name}, {"sha256", certificate.plan_sha256}};
+  json["evidence"] = {{"file", "run.h5"}, {"sha256", certificate.evidence_sha256}};
+  json["grade"] = plan::to_string(certificate.grade);
+  json["required_grade"] = plan::to_string(certificate.required_grade);
+  json["certified"] = certificate.certified;
+  json["exit_code"] = static_cast<int>(exit_code(certificate));
+  json["rehearsal"] = {{"is", certificate.is_rehearsal()}, {"reasons", certificate.rehearsal_reasons}};
+  json["reasons"] = certificate.reasons;
+  json["advice"] = certificate.advice;
+  json["missing"] = certificate.gaps;
+  json["criteria"] = Json::array();
+  for (const Criterion& line : certificate.criteria)
+    json["criteria"].push_back(criterion(line));
+  json["legs"] = Json::array();
+  for (const LegMetrics& metrics : certificate.metrics.legs)
+    json["legs"].push_back(leg(metrics));
+  json["information"] = information(certificate);
+  // Names in evidence come from outside and need not be UTF-8.
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace lockstep::certify
