@@ -221,8 +221,8 @@ CommState MpiFabric::test(Ticket ticket) {
       if (!slot.requests[slot.done].test())
         break;
     } catch (const mpi::MpiError& error) {
-      slot.error =
-          error.what();  // the last one; the others of the op are still taken off the transport's hands
+      // Goes on: what else of the op has ended is still taken off the transport's hands.
+      slot.error = error.what();
     }
     ++slot.done;
   }
