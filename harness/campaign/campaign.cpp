@@ -1,10 +1,6 @@
 #include "harness/campaign/campaign.hpp"
 
-#include <array>
-#include <filesystem>
 #include <utility>
-
-#include <sys/utsname.h>
 
 #include "harness/campaign/guarded_process.hpp"
 #include "harness/campaign/leg_runner.hpp"
@@ -12,27 +8,20 @@
 #include "harness/core/clock.hpp"
 #include "harness/core/error.hpp"
 #include "harness/core/posix.hpp"
-#include "harness/core/version.hpp"
+#include "harness/record/provenance.hpp"
 #include "harness/record/run_file.hpp"
 
 namespace lockstep::campaign {
 namespace {
 
-std::string kernel_name() {
-  utsname name{};
-  if (::uname(&name) != 0)
-    return "unknown";
-  return std::string(name.sysname) + " " + name.release + " " + name.machine;
-}
-
 void append_provenance(record::RunFileWriter& writer, const Options& options) {
   const auto fact = [](std::string key, std::string value) {
     return record::ProvenanceRow{-1, -1, std::move(key), std::move(value)};
   };
-  const std::array<record::ProvenanceRow, 5> rows{
-      fact("controller_version", version()), fact("controller_host", short_host_name()),
-      fact("controller_kernel", kernel_name()), fact("launcher", options.programs.launcher),
-      fact("rank_program", options.programs.rank_program)};
+  std::vector<record::ProvenanceRow> rows = record::machine_provenance(-1, -1);
+  rows.push_back(fact("controller_host", short_host_name()));
+  rows.push_back(fact("launcher", options.programs.launcher));
+  rows.push_back(fact("rank_program", options.programs.rank_program));
   writer.append(rows);
 }
 
@@ -42,12 +31,6 @@ std::vector<double> expected_leg_s(const plan::Plan& plan, const std::vector<dou
   for (const double step_s : expected_step_s)
     seconds.push_back(step_s * (plan.run.steps + plan.run.warmup_steps));
   return seconds;
-}
-
-/// Every leg must be launchable before the first one is: a plan refused half-way wastes the first half.
-void check_all_legs(const plan::Plan& plan, const Options& options) {
-  for (const plan::Leg& leg : plan.legs)
-    static_cast<void>(ranks_of_leg(plan, leg, hosts_of_leg(plan, leg, options.hostfile)));
 }
 
 Ending ending_of(Consequence consequence) {
@@ -64,9 +47,14 @@ Ending ending_of(Consequence consequence) {
 
 }  // namespace
 
+void check_launchable(const plan::Plan& plan, const std::vector<HostSlots>& hostfile) {
+  for (const plan::Leg& leg : plan.legs)
+    static_cast<void>(ranks_of_leg(plan, leg, hosts_of_leg(plan, leg, hostfile)));
+}
+
 Result run(const plan::Plan& plan, const Options& options, const ResultsFolder& folder, StopSignals& stop,
            const ProgressCallback& on_progress) {
-  check_all_legs(plan, options);
+  check_launchable(plan, options.hostfile);
   write_text_file(folder.plan_file(), plan.text);
   record::RunFileWriter writer(folder.run_file(), plan.text, format_utc(utc_ns()));
   append_provenance(writer, options);

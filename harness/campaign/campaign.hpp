@@ -23,6 +23,7 @@ struct Options {
   std::vector<HostSlots> hostfile;      ///< empty: the plan's hosts
   double stop_grace_s = 3.0;            ///< between asking a launch to end and killing it
   double poll_interval_s = 0.2;         ///< between two looks at the journals
+  double deadline_slack_s = 5.0;        ///< between a rank's own deadline and the controller's
   std::vector<double> expected_step_s;  ///< predicted time of a step, by index in Plan::legs; may be empty
 };
 
@@ -58,6 +59,10 @@ struct Result {
   bool evidence_is_whole = true;  ///< run.h5 was closed properly: it may be judged
   std::vector<record::LegEndRow> leg_ends;
 };
+
+/// Throws InputError when some leg could not be launched with these hosts: a plan refused half-way wastes its
+/// first half.
+void check_launchable(const plan::Plan& plan, const std::vector<HostSlots>& hostfile);
 
 /// Makes every launch of the schedule and writes run.h5 into `folder` (plan.toml is there before the first
 /// launch). A launch that fails is data and the next ones still run, unless the cause is bad input, a machine

@@ -89,17 +89,19 @@ LegRunner::Running LegRunner::start(const Launch& launch, std::uint32_t launches
   record::LegMerger merger(writer_, row, folder_.journals_folder(row));
   writer_.append(provenance);
   const std::int64_t begin_ns = monotonic_ns();
-  return Running{.launch = launch,
-                 .launches = launches,
-                 .row = row,
-                 .begin_ns = begin_ns,
-                 .merger = std::move(merger),
-                 .process = GuardedProcess::start(command, folder_.log_file(row), options_.stop_grace_s),
-                 .journals = JournalWatch(folder_.journals_folder(row)),
-                 .watch = LegWatch(leg_limits(plan_, expected_step_s(options_, launch)), begin_ns),
-                 .end = {},
-                 .overdue = {},
-                 .last_sight = {}};
+  return Running{
+      .launch = launch,
+      .launches = launches,
+      .row = row,
+      .begin_ns = begin_ns,
+      .merger = std::move(merger),
+      .process = GuardedProcess::start(command, folder_.log_file(row), options_.stop_grace_s),
+      .journals = JournalWatch(folder_.journals_folder(row)),
+      .watch =
+          LegWatch(leg_limits(plan_, expected_step_s(options_, launch), options_.deadline_slack_s), begin_ns),
+      .end = {},
+      .overdue = {},
+      .last_sight = {}};
 }
 
 void LegRunner::follow(Running& running) {

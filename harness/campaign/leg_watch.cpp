@@ -11,19 +11,18 @@
 namespace lockstep::campaign {
 namespace {
 
-constexpr double kSlackS = 5.0;          // between a rank's own deadline and the controller's
 constexpr double kOpDeadlines = 2.0;     // a step may hold several slow ops; one alone is the rank's to judge
 constexpr double kExpectedSteps = 10.0;  // a prediction may be far off on a machine that was never measured
 constexpr double kLongestIntervals = 5.0;
 
 }  // namespace
 
-LegLimits leg_limits(const plan::Plan& plan, double expected_step_s) {
+LegLimits leg_limits(const plan::Plan& plan, double expected_step_s, double slack_s) {
   const plan::Deadlines& deadlines = plan.deadlines;
   LegLimits limits;
-  limits.first_step_s = deadlines.launch_s + deadlines.init_s + kSlackS;
-  limits.progress_s = std::max(kOpDeadlines * deadlines.op_s, kExpectedSteps * expected_step_s) + kSlackS;
-  limits.finish_s = deadlines.finalize_s + kSlackS;
+  limits.first_step_s = deadlines.launch_s + deadlines.init_s + slack_s;
+  limits.progress_s = std::max(kOpDeadlines * deadlines.op_s, kExpectedSteps * expected_step_s) + slack_s;
+  limits.finish_s = deadlines.finalize_s + slack_s;
   return limits;
 }
 

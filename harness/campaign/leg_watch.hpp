@@ -25,8 +25,9 @@ struct LegLimits {
   double progress_s = 0.0;    ///< without any rank completing a step
   double finish_s = 0.0;      ///< from the first rank's last step to the end of everything
 };
-/// `expected_step_s`: predicted time of a step; 0 when there is no prediction.
-[[nodiscard]] LegLimits leg_limits(const plan::Plan& plan, double expected_step_s);
+/// `expected_step_s`: predicted time of a step; 0 when there is no prediction. `slack_s` lies between a
+/// rank's own deadline and the controller's.
+[[nodiscard]] LegLimits leg_limits(const plan::Plan& plan, double expected_step_s, double slack_s);
 
 /// Decides when a launch has hung. There is no limit on the whole: a slow run that moves is data, and each of
 /// its parts is bounded. Pure: the clock is an argument.

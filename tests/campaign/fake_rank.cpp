@@ -1,0 +1,177 @@
+// Stands in for lockstep-rank: leaves a journal as a rank does, computes and sends nothing, and misbehaves on
+// demand. FAKE_MODE=<mode>[@<leg index>]: ok, slow, hang, killed, bad_input, never, no_journal; everywhere or
+// in one launch only.
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <string>
+#include <thread>
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "harness/campaign/hosts.hpp"
+#include "harness/campaign/schedule.hpp"
+#include "harness/core/clock.hpp"
+#include "harness/core/hash.hpp"
+#include "harness/core/posix.hpp"
+#include "harness/plan/load.hpp"
+#include "harness/record/journal.hpp"
+
+namespace {
+
+using namespace lockstep;
+
+std::map<std::string, std::string> parse(int argc, char** argv) {
+  std::map<std::string, std::string> options;
+  for (int i = 1; i + 1 < argc; i += 2)
+    options[argv[i]] = argv[i + 1];
+  return options;
+}
+
+std::string mode_of(const std::string& leg_index) {
+  const char* text = std::getenv("FAKE_MODE");
+  const std::string mode = text != nullptr ? text : "ok";
+  const std::size_t at = mode.find('@');
+  if (at == std::string::npos)
+    return mode;
+  return mode.substr(at + 1) == leg_index ? mode.substr(0, at) : "ok";
+}
+
+record::GraphRow graph_row(std::uint32_t op, const std::string& kind, const std::string& stream) {
+  record::GraphRow row;
+  row.op = op;
+  row.name = kind;
+  row.kind = kind;
+  row.stream = stream;
+  row.phase = "backward";
+  row.dtype = "f32";
+  return row;
+}
+
+record::RankMeta describe(const plan::Plan& plan, const std::map<std::string, std::string>& options,
+                          std::uint32_t rank) {
+  campaign::Launch launch;
+  launch.index = static_cast<std::uint32_t>(std::stoul(options.at("--leg-index")));
+  launch.round = static_cast<std::uint32_t>(std::stoul(options.at("--round")));
+  while (plan.legs[launch.leg].name != options.at("--leg"))
+    ++launch.leg;
+  const plan::Leg& leg = plan.legs[launch.leg];
+  const auto per_site = campaign::ranks_per_site(plan, leg, {});
+  std::uint32_t ranks = 0;
+  std::string site;
+  for (std::size_t i = 0; i < per_site.size(); ++i) {
+    if (site.empty() && rank < ranks + per_site[i])
+      site = plan.sites[leg.sites[i].value()].name;
+    ranks += per_site[i];
+  }
+  record::RankMeta meta;
+  meta.leg = campaign::leg_row(plan, launch, ranks, utc_ns());
+  meta.rank.leg = launch.index;
+  meta.rank.rank = rank;
+  meta.rank.world_rank = rank;
+  meta.rank.site = site;
+  meta.rank.host = short_host_name();
+  meta.rank.pid = ::getpid();
+  meta.rank.binary_hash = "fake";
+  meta.rank.plan_hash = sha256(plan.text);
+  meta.rank.compute = "paced";
+  meta.rank.fabric = "mpi";
+  meta.rank.progress = "backoff";
+  meta.rank.tokens_per_step = 8.0;
+  meta.graph = {graph_row(0, "gemm", "compute"), graph_row(1, "all_reduce", "communication")};
+  for (record::GraphRow& row : meta.graph)
+    row.leg = launch.index;
+  meta.graph[1].group = "data_parallel";
+  meta.graph[1].group_ranks = ranks;
+  for (std::uint32_t other = 0; other < ranks; ++other)
+    meta.parts["data_parallel"].push_back(other);
+  meta.graph[1].spans_sites = leg.sites.size() > 1 ? 1 : 0;
+  meta.graph[1].bytes = 4096;
+  meta.graph[1].after = "0";
+  return meta;
+}
+
+void wait_for_ever() {
+  while (true)
+    ::pause();
+}
+
+void run_step(step::Recording recording, std::uint32_t step, bool warmup, std::chrono::milliseconds length) {
+  const std::int64_t begin_ns = monotonic_ns();
+  std::this_thread::sleep_for(length);
+  const std::int64_t end_ns = monotonic_ns();
+  const std::int64_t half_ns = begin_ns + (end_ns - begin_ns) / 2;
+  recording.comms[step] = {step, 1, half_ns, end_ns, end_ns - half_ns};
+  const std::size_t kept = std::size_t{step % recording.kept_steps} * recording.ops_per_step;
+  recording.ops[kept] = {step, 0, begin_ns, half_ns};
+  recording.ops[kept + 1] = {step, 1, half_ns, end_ns};
+  step::StepStamp stamp;
+  stamp.step = step;
+  stamp.flags = (warmup ? step::kStepWarmup : 0U) | step::kStepValidated;
+  stamp.begin_ns = begin_ns;
+  stamp.end_ns = end_ns;
+  stamp.compute_ns = half_ns - begin_ns;
+  stamp.exposed_ns = end_ns - half_ns;
+  stamp.checksum = 7;
+  recording.steps[step] = stamp;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  // A limit on file size that a test put on the controller is not meant for ranks.
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_FSIZE, &limit) == 0) {
+    limit.rlim_cur = limit.rlim_max;
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  const auto options = parse(argc, argv);
+  const char* rank_text = std::getenv("FAKE_RANK");
+  const auto rank =
+      static_cast<std::uint32_t>(std::strtoul(rank_text != nullptr ? rank_text : "0", nullptr, 10));
+  const std::string mode = mode_of(options.at("--leg-index"));
+  if (mode == "bad_input") {
+    std::fprintf(stderr, "lockstep-rank %u: error: host here is in no site of the plan\n", rank);
+    return 2;
+  }
+  if (mode == "never")
+    wait_for_ever();
+  if (mode == "no_journal" && rank == 1)
+    return 0;
+
+  const plan::Plan plan = plan::load_plan(options.at("--plan"));
+  const std::uint32_t steps = plan.run.steps + plan.run.warmup_steps;
+  const record::RankMeta meta = describe(plan, options, rank);
+  record::Journal journal =
+      record::Journal::create(options.at("--journals") + "/" + record::journal_file_name(rank), meta, steps,
+                              plan.run.op_stamp_steps, 2, 1);
+  record::WhereAbouts& where = journal.where();
+  where.phase = record::RankPhase::stepping;
+  record::ClockRow clock;
+  clock.leg = meta.leg.leg;
+  clock.rank = rank;
+  clock.local_ns = monotonic_ns();
+  clock.bound_ns = 1000;
+  journal.add_clock(clock);
+  const auto length = std::chrono::milliseconds(mode == "slow" ? 50 : 2);
+  for (std::uint32_t step = 0; step < steps; ++step) {
+    if (mode == "killed" && rank == 1 && step == 5)
+      ::raise(SIGKILL);
+    if (mode == "hang" && step == 5) {
+      static_cast<void>(std::signal(SIGTERM, SIG_IGN));
+      wait_for_ever();
+    }
+    where.step = step;
+    run_step(journal.recording(), step, step < plan.run.warmup_steps, length);
+    where.completed_steps = step + 1;
+  }
+  clock.local_ns = monotonic_ns();
+  journal.add_clock(clock);
+  where.phase = record::RankPhase::finalizing;
+  journal.complete();
+  where.phase = record::RankPhase::done;
+  return 0;
+}

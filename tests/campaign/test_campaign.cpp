@@ -1,0 +1,229 @@
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/resource.h>
+
+#include "harness/campaign/campaign.hpp"
+#include "harness/core/error.hpp"
+#include "harness/record/run_file.hpp"
+#include "tests/campaign/process_checks.hpp"
+#include "tests/campaign/sample_plan.hpp"
+
+namespace lockstep::campaign {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+class CampaignTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    base_ = testing::TempDir() + "campaign-" + std::to_string(::getpid()) + "-" +
+            testing::UnitTest::GetInstance()->current_test_info()->name();
+    options_.programs = {LOCKSTEP_FAKE_MPIRUN, LOCKSTEP_FAKE_RANK};
+    options_.stop_grace_s = 0.5;
+    options_.poll_interval_s = 0.02;
+    options_.deadline_slack_s = 0.2;
+    ::unsetenv("FAKE_MODE");
+    ::unsetenv("FAKE_MPIRUN");
+  }
+  void TearDown() override {
+    EXPECT_TRUE(eventually(no_process_left)) << "a process was left behind";
+    std::filesystem::remove_all(base_);
+  }
+  Result run(const plan::Plan& plan, const ProgressCallback& on_progress = {}) {
+    folder_ = ResultsFolder::create(base_, plan.name, 0);
+    return campaign::run(plan, options_, *folder_, stop_, on_progress);
+  }
+  record::Evidence evidence() const { return record::read_run_file(folder_->run_file()); }
+  static std::vector<std::string> outcomes(const record::Evidence& evidence) {
+    std::vector<std::string> outcomes;
+    for (const auto& end : evidence.leg_ends)
+      outcomes.push_back(evidence.legs.at(end.leg).name + " " + end.outcome);
+    return outcomes;
+  }
+  static std::vector<std::string> failure_kinds(const record::Evidence& evidence) {
+    std::vector<std::string> kinds;
+    for (const auto& failure : evidence.failures)
+      kinds.push_back(failure.kind);
+    return kinds;
+  }
+
+  std::string base_;
+  Options options_;
+  StopSignals stop_;
+  std::optional<ResultsFolder> folder_;
+};
+
+TEST_F(CampaignTest, EveryLegRunsInOrderAndItsEvidenceIsMerged) {
+  std::vector<std::string> told;
+  const plan::Plan plan = colocated_plan();
+  const Result result = run(plan, [&](const Progress& progress) {
+    if (progress.moment == Progress::Moment::ended)
+      told.push_back(progress.leg + " " + progress.outcome);
+  });
+  EXPECT_EQ(result.ending, Ending::finished);
+  EXPECT_TRUE(result.evidence_is_whole);
+  EXPECT_EQ(result.message, "");
+  const auto found = evidence();
+  EXPECT_THAT(outcomes(found), ElementsAre("A completed", "B completed", "joint completed", "joint completed",
+                                           "B completed", "A completed"));
+  EXPECT_EQ(told, outcomes(found));
+  EXPECT_EQ(found.plan_text, plan.text);
+  // 12 steps on 2 + 2 + 4 ranks, twice.
+  EXPECT_EQ(found.steps.size(), 12U * 8 * 2);
+  EXPECT_TRUE(found.failures.empty());
+  EXPECT_TRUE(std::filesystem::exists(folder_->path() + "/logs/leg-002-joint-r0-a0.log"));
+  const auto command = std::find_if(found.provenance.begin(), found.provenance.end(), [](const auto& row) {
+    return row.key == "launch_command" && row.leg == 2;
+  });
+  ASSERT_NE(command, found.provenance.end());
+  EXPECT_THAT(command->value, HasSubstr("-np 4 --oversubscribe --bind-to none"));
+}
+
+TEST_F(CampaignTest, AKilledRankIsDataAndTheLaterLegsStillRun) {
+  ::setenv("FAKE_MODE", "killed@2", 1);
+  const Result result = run(colocated_plan());
+  EXPECT_EQ(result.ending, Ending::finished);
+  const auto found = evidence();
+  EXPECT_THAT(outcomes(found), ElementsAre("A completed", "B completed", "joint failed", "joint completed",
+                                           "B completed", "A completed"));
+  EXPECT_THAT(failure_kinds(found), testing::Contains("killed"));
+  EXPECT_THAT(found.leg_ends[2].message, HasSubstr("SIGKILL"));
+  EXPECT_EQ(found.leg_ends[2].exit_status, 137);
+}
+
+TEST_F(CampaignTest, ALossThatTheLauncherKeepsQuietAboutIsSeenInTheEvidence) {
+  ::setenv("FAKE_MODE", "killed@2", 1);
+  ::setenv("FAKE_MPIRUN", "recovery", 1);
+  static_cast<void>(run(colocated_plan()));
+  const auto found = evidence();
+  EXPECT_EQ(found.leg_ends[2].exit_status, 0);
+  EXPECT_EQ(found.leg_ends[2].outcome, "failed");
+}
+
+TEST_F(CampaignTest, AMissingJournalFailsTheLeg) {
+  ::setenv("FAKE_MODE", "no_journal@1", 1);
+  static_cast<void>(run(colocated_plan()));
+  const auto found = evidence();
+  EXPECT_EQ(found.leg_ends[1].outcome, "failed");
+  EXPECT_EQ(found.leg_ends[1].journals, 1U);
+  EXPECT_THAT(failure_kinds(found), testing::Contains("missing_evidence"));
+}
+
+TEST_F(CampaignTest, AHangIsStoppedAtItsDeadlineAndIsData) {
+  ::setenv("FAKE_MODE", "hang@0", 1);
+  const Result result = run(colocated_plan({"deadlines.op_s=0.5"}));
+  EXPECT_EQ(result.ending, Ending::finished);
+  const auto found = evidence();
+  EXPECT_THAT(failure_kinds(found), testing::Contains("deadline"));
+  EXPECT_EQ(found.leg_ends[0].outcome, "failed");
+  EXPECT_THAT(found.leg_ends[0].message, HasSubstr("no rank completed a step"));
+  EXPECT_EQ(outcomes(found).back(), "A completed");
+}
+
+TEST_F(CampaignTest, RanksThatNeverStepAreStopped) {
+  ::setenv("FAKE_MODE", "never@0", 1);
+  static_cast<void>(run(colocated_plan({"deadlines.launch_s=0.4", "deadlines.init_s=0.4"})));
+  const auto found = evidence();
+  EXPECT_EQ(found.leg_ends[0].outcome, "failed");
+  EXPECT_THAT(found.leg_ends[0].message, HasSubstr("no rank reached its first step"));
+  EXPECT_EQ(found.leg_ends.size(), 6U);
+}
+
+TEST_F(CampaignTest, BadInputToTheRanksEndsTheCampaignWithTheirMessage) {
+  ::setenv("FAKE_MODE", "bad_input", 1);
+  const Result result = run(colocated_plan());
+  EXPECT_EQ(result.ending, Ending::bad_input);
+  EXPECT_EQ(result.message, "host here is in no site of the plan");
+  EXPECT_EQ(evidence().legs.size(), 1U);
+}
+
+TEST_F(CampaignTest, FewerSlotsThanAskedIsBadInput) {
+  ::setenv("FAKE_MPIRUN", "slots", 1);
+  const Result result = run(by_host_plan());
+  EXPECT_EQ(result.ending, Ending::bad_input);
+  EXPECT_THAT(result.message, HasSubstr("leg A asks for 8 ranks"));
+  EXPECT_EQ(result.message.find('\n'), std::string::npos);
+}
+
+TEST_F(CampaignTest, AHostThatCannotBeReachedEndsTheCampaign) {
+  ::setenv("FAKE_MPIRUN", "unreachable", 1);
+  const Result result = run(by_host_plan());
+  EXPECT_EQ(result.ending, Ending::run_failed);
+  EXPECT_TRUE(result.evidence_is_whole);
+  EXPECT_THAT(result.message, HasSubstr("host gpu-b1 cannot be reached (No route to host)"));
+}
+
+TEST_F(CampaignTest, StopSignalsKeepTheEvidenceSoFarHoweverOftenTheyCome) {
+  ::setenv("FAKE_MODE", "slow@2", 1);
+  const Result result = run(colocated_plan(), [](const Progress& progress) {
+    if (progress.launch == 2 && progress.steps_done >= 4 && progress.moment == Progress::Moment::running) {
+      ::raise(SIGINT);
+      ::raise(SIGTERM);
+      ::raise(SIGINT);
+    }
+  });
+  EXPECT_EQ(result.ending, Ending::interrupted);
+  EXPECT_TRUE(result.evidence_is_whole);
+  EXPECT_TRUE(no_process_left());
+  const auto found = evidence();
+  EXPECT_THAT(outcomes(found), ElementsAre("A completed", "B completed", "joint interrupted"));
+  const auto steps =
+      std::count_if(found.steps.begin(), found.steps.end(), [](const auto& row) { return row.leg == 2; });
+  EXPECT_GE(steps, 4 * 4);
+}
+
+TEST_F(CampaignTest, ASignalBeforeTheFirstLaunchLeavesAnEmptyRun) {
+  ::raise(SIGTERM);
+  const Result result = run(colocated_plan());
+  EXPECT_EQ(result.ending, Ending::interrupted);
+  EXPECT_TRUE(evidence().legs.empty());
+}
+
+TEST_F(CampaignTest, AFullDiskEndsTheRunAndLeavesReadableEvidence) {
+  static_cast<void>(std::signal(SIGXFSZ, SIG_IGN));
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  // Small enough to run out in the campaign, large enough to begin: the size is found by beginning once.
+  const plan::Plan plan = colocated_plan({"run.steps=200"});
+  const Result result = run(plan, [&](const Progress& progress) {
+    if (progress.launch != 1 || progress.moment != Progress::Moment::launched)
+      return;
+    const auto now = std::filesystem::file_size(folder_->run_file());
+    rlimit limit = before;
+    limit.rlim_cur = now + 1024;
+    ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &limit), 0);
+  });
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+  EXPECT_EQ(result.ending, Ending::run_failed);
+  EXPECT_FALSE(result.evidence_is_whole);
+  EXPECT_NE(result.message, "");
+  EXPECT_TRUE(no_process_left());
+  EXPECT_EQ(outcomes(evidence()).front(), "A completed");
+}
+
+TEST_F(CampaignTest, AHostlessNetworkIsRefusedBeforeAnythingIsLaunched) {
+  EXPECT_THROW(check_launchable(by_host_plan({"site.B.hosts=[\"10.0.0.0/8\"]"}), {}), InputError);
+  EXPECT_NO_THROW(check_launchable(by_host_plan(), {}));
+}
+
+TEST(ResultsFolder, TakenNamesAreCounted) {
+  const std::string base = testing::TempDir() + "folders-" + std::to_string(::getpid());
+  EXPECT_EQ(ResultsFolder::create(base, "two sites/x", 0).path(), base + "/two-sites-x-19700101T000000Z");
+  EXPECT_EQ(ResultsFolder::create(base, "two sites/x", 0).path(), base + "/two-sites-x-19700101T000000Z-2");
+  EXPECT_EQ(ResultsFolder::create(base, "two sites/x", 0).path(), base + "/two-sites-x-19700101T000000Z-3");
+  std::filesystem::remove_all(base);
+}
+
+TEST(ResultsFolder, RefusesAPlaceThatCannotBeWritten) {
+  EXPECT_THROW(static_cast<void>(ResultsFolder::create("/proc/none", "p", 0)), InputError);
+  EXPECT_THROW(static_cast<void>(ResultsFolder::create("/dev/null", "p", 0)), InputError);
+}
+
+}  // namespace
+}  // namespace lockstep::campaign
