@@ -22,17 +22,6 @@ namespace fs = std::filesystem;
 
 constexpr int kJournalTag = 7;
 
-void make_folder(const std::string& path) {
-  std::error_code error;
-  fs::create_directories(path, error);
-  if (error || ::access(path.c_str(), W_OK) != 0) {
-    throw InputError({.what = "cannot write into " + path,
-                      .why = error ? error.message() : "no permission",
-                      .suggestion = "choose another folder with --out",
-                      .file = {}});
-  }
-}
-
 /// results/<plan>-<UTC>, or with -2, -3, ... when that is taken.
 std::string free_results_folder(const std::string& base, const std::string& plan_name) {
   const std::string stem =
@@ -45,8 +34,8 @@ std::string free_results_folder(const std::string& base, const std::string& plan
 
 }  // namespace
 
-RankPlaces make_places(const RankOptions& options, const plan::Plan& plan, const record::LegRow& row,
-                       const mpi::Communicator& leg, double deadline_s) {
+RankPlaces choose_places(const RankOptions& options, const plan::Plan& plan, const record::LegRow& row,
+                         const mpi::Communicator& leg, double deadline_s) {
   RankPlaces places;
   if (!options.journals.empty()) {
     places.journals = fs::absolute(options.journals).string();
@@ -56,8 +45,18 @@ RankPlaces make_places(const RankOptions& options, const plan::Plan& plan, const
     places.results_folder = mpi::broadcast_string(leg, chosen, 0, deadline_s);
     places.journals = (fs::path(places.results_folder) / "journals" / record::leg_folder_name(row)).string();
   }
-  make_folder(places.journals);
   return places;
+}
+
+void make_places(const RankPlaces& places) {
+  std::error_code error;
+  fs::create_directories(places.journals, error);
+  if (error || ::access(places.journals.c_str(), W_OK) != 0) {
+    throw InputError({.what = "cannot write into " + places.journals,
+                      .why = error ? error.message() : "no permission",
+                      .suggestion = "choose another folder with --out",
+                      .file = {}});
+  }
 }
 
 void collect_journals(const std::string& folder, const mpi::Communicator& leg, double deadline_s) {

@@ -16,11 +16,13 @@ struct RankPlaces {
   std::string results_folder;  ///< results/<plan>-<UTC>, when run by hand; else empty
 };
 
-/// Rank 0 decides, all make the folders. Collective over `leg`. Throws RunError or InputError on the rank
-/// that cannot make its folder.
-[[nodiscard]] RankPlaces make_places(const RankOptions& options, const plan::Plan& plan,
-                                     const record::LegRow& row, const mpi::Communicator& leg,
-                                     double deadline_s);
+/// Rank 0 decides. Collective over `leg`; makes nothing yet.
+[[nodiscard]] RankPlaces choose_places(const RankOptions& options, const plan::Plan& plan,
+                                       const record::LegRow& row, const mpi::Communicator& leg,
+                                       double deadline_s);
+
+/// Makes the folder of the journals on this host. Throws InputError when it cannot be written.
+void make_places(const RankPlaces& places);
 
 /// Brings journals that rank 0 cannot see (no shared file system) to its folder. Collective over `leg`; call
 /// it when all ranks are well. A copy appears under its name only when it is whole.

@@ -1,5 +1,6 @@
 #include "harness/app/rank_run.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <memory>
@@ -19,6 +20,7 @@
 #include "harness/core/error.hpp"
 #include "harness/core/hash.hpp"
 #include "harness/core/log.hpp"
+#include "harness/core/units.hpp"
 #include "harness/fabric/make_fabric.hpp"
 #include "harness/fabric/pattern_validator.hpp"
 #include "harness/mpi/collect.hpp"
@@ -31,7 +33,7 @@
 #include "harness/step/executor.hpp"
 #include "harness/topology/clock_sync.hpp"
 #include "harness/topology/leg_topology.hpp"
-#include "harness/topology/rank_card.hpp"
+#include "harness/topology/rank_order.hpp"
 #include "harness/watch/watchdog.hpp"
 #include "workloads/transformer.hpp"
 
@@ -44,8 +46,12 @@ using watch::RankExit;
 /// Time for the other ranks to notice the same thing and to record it, before mpirun ends them all.
 constexpr std::int64_t kLetOthersRecordNs = 500'000'000;
 
-/// Written by the main thread, read by the watchdog's.
-std::atomic<record::Journal*> current_journal{nullptr};
+/// What the watchdog's thread needs to leave a record. `meta` is set before `journal`.
+struct LastWords {
+  const record::RankMeta* meta = nullptr;
+  std::atomic<record::Journal*> journal{nullptr};
+};
+LastWords last_words;
 
 [[noreturn]] void end_process(RankExit code) {
   sleep_until_ns(monotonic_ns() + kLetOthersRecordNs);
@@ -65,6 +71,9 @@ record::FailureRow failure_row(const record::RankMeta& meta, std::string kind, s
 /// One rank's way through a launch, from MPI_Init to its last byte of evidence.
 class RankRun {
  public:
+  RankRun(const RankRun&) = delete;
+  RankRun& operator=(const RankRun&) = delete;
+  ~RankRun() { last_words.journal.store(nullptr); }
   RankRun(const RankOptions& options, const plan::Plan& plan, const compute::ComputeChoice& choice,
           FastClock& clock, watch::Watchdog& watchdog)
       : options_(options),
@@ -78,14 +87,13 @@ class RankRun {
   void set_up() {
     const mpi::Communicator world = mpi::Communicator::world();
     const double deadline_s = plan_.deadlines.init_s;
-    const auto cards = topology::exchange_cards(world, topology::this_rank(plan_), deadline_s);
-    topology_.emplace(topology::LegTopology::arrange(plan_, leg_, cards, world, deadline_s));
+    topology_.emplace(topology::meet(world, plan_, leg_, deadline_s));
+    layout_.ranks_per_site = topology_->order.ranks_per_site;
     set_log_name(fmt::format("lockstep-rank {}", rank().value()));
-    if (rank().value() == 0) {
-      for (const std::string& warning : topology_->warnings())
-        log_warning(warning);
-    }
-    together([&] { prepare(); });
+    warning_ = topology::crossing_warning(topology_->order);
+    if (rank().value() == 0 && !warning_.empty())
+      log_warning(warning_);
+    prepare();
   }
 
   /// Runs all steps. Returns only when all were completed.
@@ -94,7 +102,7 @@ class RankRun {
     watchdog_.enter("clock synchronisation", plan_.deadlines.init_s);
     stamp_clock();
     watchdog_.enter("first barrier", plan_.deadlines.init_s);
-    mpi::barrier(topology_->leg(), plan_.deadlines.init_s);
+    mpi::barrier(topology_->leg, plan_.deadlines.init_s);
     where(RankPhase::stepping);
     // The executor sees to communications; this is for compute that never ends.
     double longest_s = plan_.deadlines.init_s;
@@ -127,19 +135,19 @@ class RankRun {
   void collect() {
     where(RankPhase::collecting);
     watchdog_.enter("collection of journals", plan_.deadlines.finalize_s);
-    mpi::barrier(topology_->leg(), plan_.deadlines.finalize_s);
-    collect_journals(places_.journals, topology_->leg(), plan_.deadlines.finalize_s);
+    mpi::barrier(topology_->leg, plan_.deadlines.finalize_s);
+    collect_journals(places_.journals, topology_->leg, plan_.deadlines.finalize_s);
     if (!options_.launched_by_controller && rank().value() == 0)
       merge_by_hand(plan_, meta_.leg, places_);
     where(RankPhase::finalizing);
     // Rank 0 may have merged for long; the others wait for it here and not in MPI_Finalize.
     watchdog_.enter("end of the merge", 10.0 * plan_.deadlines.finalize_s);
-    mpi::barrier(topology_->leg(), 10.0 * plan_.deadlines.finalize_s);
+    mpi::barrier(topology_->leg, 10.0 * plan_.deadlines.finalize_s);
     where(RankPhase::done);
   }
 
  private:
-  [[nodiscard]] RankId rank() const { return topology_->self(); }
+  [[nodiscard]] RankId rank() const { return topology_->self; }
 
   void where(RankPhase phase) {
     record::WhereAbouts& where = journal_->where();
@@ -159,38 +167,37 @@ class RankRun {
     } catch (const RunError& error) {
       verdict = std::string("R") + error.what();
     }
-    const auto verdicts = mpi::all_gather_strings(topology_->leg(), verdict, plan_.deadlines.init_s);
+    const auto verdicts = mpi::all_gather_strings(topology_->leg, verdict, plan_.deadlines.init_s);
     for (std::size_t i = 0; i < verdicts.size(); ++i) {
       if (verdicts[i].empty())
         continue;
-      Problem problem{.what = verdicts[i].substr(1) +
-                              fmt::format(" [rank {} on {}]", i,
-                                          topology_->card(RankId{static_cast<std::uint32_t>(i)}).host),
-                      .why = {},
-                      .suggestion = {},
-                      .file = {}};
+      Problem problem{
+          .what = verdicts[i].substr(1) + fmt::format(" [rank {} on {}]", i, topology_->cards[i].host),
+          .why = {},
+          .suggestion = {},
+          .file = {}};
       if (verdicts[i][0] == 'I')
         throw InputError(std::move(problem));
       throw RunError(std::move(problem));
     }
   }
 
+  /// Steps that one rank may fail at are taken together; between them stand the collective ones.
   void prepare() {
-    graph_ = workloads::build_transformer(plan_.workload, topology_->layout());
-    compute_ = compute::make_compute_backend(choice_, graph_);
-    meta_.leg = leg_row(plan_, leg_, options_, topology_->layout().ranks());
+    together([this] {
+      graph_ = workloads::build_transformer(plan_.workload, layout_);
+      compute_ = compute::make_compute_backend(choice_, graph_);
+    });
+    meta_.leg = leg_row(plan_, leg_, options_, layout_.ranks());
     describe();
-    places_ = make_places(options_, plan_, meta_.leg, topology_->leg(), plan_.deadlines.init_s);
-    const auto ops = static_cast<std::uint32_t>(graph_.ops.size());
-    const auto comms = static_cast<std::uint32_t>(graph_.comm_ops().size());
-    journal_ = std::make_unique<record::Journal>(record::Journal::create(
-        places_.journals + "/" + record::journal_file_name(rank().value()), meta_,
-        plan_.run.warmup_steps + plan_.run.steps, plan_.run.op_stamp_steps, ops, comms));
-    current_journal.store(journal_.get());
-    where(RankPhase::set_up);
-    buffers_ = std::make_unique<step::BufferSet>(graph_, compute_.backend->buffers_needed(), rank());
+    places_ = choose_places(options_, plan_, meta_.leg, topology_->leg, plan_.deadlines.init_s);
+    together([this] {
+      make_places(places_);
+      make_journal();
+      buffers_ = std::make_unique<step::BufferSet>(graph_, compute_.backend->buffers_needed(), rank());
+    });
+    fabric_ = fabric::make_fabric(plan_.fabric, graph_, topology_->leg, plan_.deadlines.init_s);
     validator_ = std::make_unique<fabric::PatternValidator>(graph_, rank(), plan_.validation.samples);
-    fabric_ = fabric::make_fabric(plan_.fabric, graph_, topology_->leg(), plan_.deadlines.init_s);
     step::ExecutorOptions execution;
     execution.wait = wait_.mode;
     execution.op_deadline_s = plan_.deadlines.op_s;
@@ -199,21 +206,31 @@ class RankRun {
                                                  journal_->recording(), validator_.get(), execution);
   }
 
+  void make_journal() {
+    journal_ = std::make_unique<record::Journal>(record::Journal::create(
+        places_.journals + "/" + record::journal_file_name(rank().value()), meta_,
+        plan_.run.warmup_steps + plan_.run.steps, plan_.run.op_stamp_steps,
+        static_cast<std::uint32_t>(graph_.ops.size()), static_cast<std::uint32_t>(graph_.comm_ops().size())));
+    last_words.meta = &meta_;
+    last_words.journal.store(journal_.get());
+    where(RankPhase::set_up);
+  }
+
   [[nodiscard]] CoreShare core_share() const {
-    const topology::RankCard& own = topology_->card(rank());
     CoreShare share;
     share.own = CpuSet::of_this_thread();
     share.busy_threads = compute_.backend->busy_threads();
-    for (std::uint32_t other = 0; other < topology_->layout().ranks(); ++other) {
-      const topology::RankCard& card = topology_->card(RankId{other});
-      if (card.boot_id == own.boot_id && card.host == own.host)
-        share.on_host.push_back(CpuSet::parse(card.cores).value_or(CpuSet{}));
+    // One kernel is one set of cores, whatever its hosts are called: sites that share a machine share them
+    // too.
+    for (const topology::RankCard& card : topology_->cards) {
+      if (card.boot_id == topology_->own_card().boot_id)
+        share.on_machine.push_back(CpuSet::parse(card.cores).value_or(CpuSet{}));
     }
     return share;
   }
 
   void describe() {
-    const topology::RankCard& card = topology_->card(rank());
+    const topology::RankCard& card = topology_->own_card();
     const CoreShare share = core_share();
     wait_ = choose_wait(plan_.fabric.progress, share);
     record::RankRow& row = meta_.rank;
@@ -222,7 +239,7 @@ class RankRun {
     row.world_rank = card.world_rank;
     row.site = card.site;
     row.host = card.host;
-    row.local_rank = topology_->local_rank(rank());
+    row.local_rank = topology_->order.local_rank[rank().value()];
     row.pid = card.pid;
     row.cores = card.cores;
     row.binary_hash = card.binary_hash;
@@ -255,13 +272,15 @@ class RankRun {
       add("mpi." + parameter.name, parameter.value);
     for (const compute::Fact& fact : compute_.facts.details)
       add(fact.key, fact.value);
-    for (const std::string& warning : topology_->warnings())
-      add("warning", warning);
+    if (!warning_.empty())
+      add("warning", warning_);
   }
 
   void stamp_clock() {
-    const topology::ClockEstimate estimate = topology::synchronise_clock(
-        *topology_, [this] { return clock_.now_ns(); }, plan_.deadlines.init_s);
+    topology::ClockSyncOptions limits;
+    limits.deadline_s = plan_.deadlines.init_s;
+    const topology::ClockEstimate estimate =
+        topology::synchronize_clocks(topology_->leg, topology_->clock_tree(), clock_, limits);
     record::ClockRow row;
     row.leg = meta_.leg.leg;
     row.rank = rank().value();
@@ -310,6 +329,8 @@ class RankRun {
   FastClock& clock_;
   watch::Watchdog& watchdog_;
   std::optional<topology::LegTopology> topology_;
+  step::RankLayout layout_;
+  std::string warning_;
   step::StepGraph graph_;
   compute::ComputeSetup compute_;
   record::RankMeta meta_;
@@ -325,13 +346,8 @@ class RankRun {
 void on_expiry(const watch::Expiry& expiry) {
   const std::string message = fmt::format("{} did not end within its deadline of {:g} s (waited {:.1f} s)",
                                           expiry.phase, expiry.allowed_s, expiry.waited_s);
-  if (record::Journal* journal = current_journal.load()) {
-    record::FailureRow row;
-    row.kind = "deadline";
-    row.utc_ns = utc_ns();
-    row.message = message;
-    journal->add_failure(row);
-  }
+  if (record::Journal* journal = last_words.journal.load())
+    journal->add_failure(failure_row(*last_words.meta, "deadline", message));
   log_error(message);
   end_process(RankExit::deadline);
 }
