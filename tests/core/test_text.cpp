@@ -14,6 +14,8 @@ TEST(NearestMatch, FindsSlipsAndNothingElse) {
   EXPECT_EQ(nearest_match("warm_up_steps", kKeys), "warmup_steps");
   EXPECT_EQ(nearest_match("bandwidth", kKeys), std::nullopt);
   EXPECT_EQ(nearest_match("x", {}), std::nullopt);
+  const std::vector<std::string> sites{"A", "B"};
+  EXPECT_EQ(nearest_match("Q", sites), std::nullopt) << "nothing in common";
 }
 
 TEST(Split, KeepsEmptyParts) {

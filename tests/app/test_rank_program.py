@@ -1,0 +1,171 @@
+#!/usr/bin/env python3
+"""lockstep-rank as a user runs it: under mpirun, by hand, with good and bad input.
+
+Usage: test_rank_program.py LOCKSTEP_RANK CONFIGS_FOLDER
+"""
+import glob
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+import h5py
+import numpy as np
+
+RANK_PROGRAM = CONFIGS = ""
+QUICK = ["--set", "run.steps=50", "--set", "run.warmup_steps=2"]
+
+
+def environment(**more):
+    own = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1",
+               OMPI_MCA_rmaps_base_oversubscribe="1", ASAN_OPTIONS="detect_leaks=0")
+    own.update(more)
+    return own
+
+
+class RankProgram(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory(prefix="lockstep-rank-test-")
+        self.out = os.path.join(self.folder.name, "results")
+
+    def tearDown(self):
+        self.folder.cleanup()
+
+    def run_ranks(self, ranks, *arguments, plan="smoke.toml", timeout=100, **env):
+        command = ["mpirun", "--oversubscribe", "--bind-to", "none", "-np", str(ranks), RANK_PROGRAM, "--plan",
+                   os.path.join(CONFIGS, plan), "--out", self.out, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=environment(**env),
+                              check=False)
+
+    def run_file(self):
+        found = glob.glob(os.path.join(self.out, "*", "run.h5"))
+        self.assertEqual(len(found), 1, found)
+        return found[0]
+
+    def check_evidence(self, ranks, steps):
+        with h5py.File(self.run_file(), "r") as run:
+            self.assertEqual(len(run["ranks"]), ranks)
+            self.assertEqual(set(run["ranks"]["state"]), {b"complete"})
+            self.assertEqual(len(set(run["ranks"]["binary_hash"])), 1)
+            rows = run["steps"][:]
+            self.assertEqual(len(rows), ranks * steps)
+            self.assertTrue(np.all(rows["end_ns"] > rows["begin_ns"]))
+            self.assertTrue(np.all(rows["compute_ns"] + rows["exposed_ns"] <= rows["end_ns"] - rows["begin_ns"]))
+            self.assertTrue(np.any(rows["flags"] & 2), "no step was validated")
+            self.assertFalse(np.any(rows["flags"] & 4), "wrong data")
+            for step in np.unique(rows["step"]):
+                sums = set(rows["checksum"][rows["step"] == step])
+                self.assertEqual(len(sums), 1, "ranks hold different data")
+            self.assertEqual(len(run["failures"]), 0)
+            clock = run["clock"][:]
+            self.assertGreaterEqual(len(clock), 2 * ranks)
+            self.assertTrue(np.all(clock["bound_ns"] >= 0))
+            comm_ops = {row["op"] for row in run["graph"] if row["stream"] == b"communication"}
+            self.assertEqual(len(run["comms"]), ranks * steps * len(comm_ops))
+            self.assertGreater(len(run["ops"]), 0)
+
+    def test_one_rank_with_real_gemms(self):
+        done = self.run_ranks(1, "--leg", "A", *QUICK, "--set", "workload.model=nano", plan="cpu-two-sites.toml")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.check_evidence(1, self.all_steps(done))
+        with h5py.File(self.run_file(), "r") as run:
+            self.assertGreater(run["ranks"]["peak_gflops"][0], 0)
+            self.assertTrue(run["ranks"]["compute"][0].startswith(b"cpu "), run["ranks"]["compute"][0])
+
+    def test_two_ranks(self):
+        done = self.run_ranks(2, "--leg", "A", *QUICK)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.check_evidence(2, self.all_steps(done))
+
+    def test_four_ranks_make_the_joint_leg(self):
+        done = self.run_ranks(4, *QUICK)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.check_evidence(4, self.all_steps(done))
+        self.assertIn("Step time", done.stdout)
+        self.assertIn("all_reduce", done.stdout)
+        with h5py.File(self.run_file(), "r") as run:
+            self.assertEqual(list(run["ranks"]["site"]), [b"A", b"A", b"B", b"B"])
+
+    def all_steps(self, _done):
+        with h5py.File(self.run_file(), "r") as run:
+            return int(run["legs"]["steps"][0] + run["legs"]["warmup_steps"][0])
+
+    def refused(self, done, *words, code=2):
+        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+        lines = [line for line in done.stderr.splitlines() if "error: " in line]
+        self.assertEqual(len(lines), 1, done.stderr)
+        for word in words:
+            self.assertIn(word, lines[0])
+
+    def test_different_plans_stop_the_run_and_name_the_hosts(self):
+        command = ["mpirun", "--oversubscribe", "-np", "2", RANK_PROGRAM, "--plan", CONFIGS + "/smoke.toml", "--out",
+                   self.out, ":", "-np", "2", RANK_PROGRAM, "--plan", CONFIGS + "/smoke.toml", "--out", self.out,
+                   "--set", "run.warmup_steps=9"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment(), check=False)
+        self.refused(done, "different plans", os.uname().nodename.split(".")[0], "ranks 2-3")
+        self.assertFalse(os.path.exists(self.out), "nothing is left behind")
+
+    def test_different_binaries_stop_the_run(self):
+        other = os.path.join(self.folder.name, "lockstep-rank")
+        with open(RANK_PROGRAM, "rb") as original, open(other, "wb") as copy:
+            copy.write(original.read() + b"\0")
+        os.chmod(other, 0o755)
+        arguments = ["--plan", CONFIGS + "/smoke.toml", "--out", self.out]
+        command = ["mpirun", "--oversubscribe", "-np", "3", RANK_PROGRAM, *arguments, ":", "-np", "1", other, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment(), check=False)
+        self.refused(done, "different", "binar", "rank 3")
+
+    def test_fewer_slots_than_asked(self):
+        self.refused(self.run_ranks(3), "fewer slots than asked", "3", "4")
+
+    def test_unknown_leg_and_unwritable_folder(self):
+        self.refused(self.run_ranks(1, "--leg", "jiont"), "jiont", "did you mean 'joint'")
+        blocked = os.path.join(self.folder.name, "file")
+        open(blocked, "w", encoding="utf-8").close()
+        self.out = os.path.join(blocked, "below")
+        self.refused(self.run_ranks(4), "cannot write into")
+
+    def test_site_from_the_environment(self):
+        done = self.run_ranks(4, *QUICK, LOCKSTEP_SITE="Z")
+        self.refused(done, "LOCKSTEP_SITE")
+
+    def test_a_killed_rank_leaves_its_journal(self):
+        command = ["mpirun", "--oversubscribe", "--bind-to", "none", "-np", "4", RANK_PROGRAM, "--plan",
+                   CONFIGS + "/smoke.toml", "--out", self.out, "--set", "run.steps=20000"]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                              env=environment()) as job:
+            deadline = time.monotonic() + 60
+            victims = []
+            while time.monotonic() < deadline and len(victims) < 4:
+                listed = subprocess.run(["pgrep", "-P", str(job.pid)], capture_output=True, text=True, check=False)
+                victims = listed.stdout.split()
+                time.sleep(0.05)
+            pattern = os.path.join(self.out, "*", "journals", "*", "rank-*.journal")
+            while time.monotonic() < deadline and len(glob.glob(pattern)) < 4:
+                time.sleep(0.05)
+            time.sleep(1.0)
+            os.kill(int(victims[-1]), signal.SIGKILL)
+            job.communicate(timeout=60)
+        self.assertNotEqual(job.returncode, 0)
+        journals = glob.glob(pattern)
+        self.assertEqual(len(journals), 4)
+        for path in journals:
+            self.assertGreater(os.path.getsize(path), 4096)
+
+    def test_help_and_bad_arguments_need_no_mpi(self):
+        done = subprocess.run([RANK_PROGRAM, "--help"], capture_output=True, text=True, check=False, timeout=30)
+        self.assertEqual(done.returncode, 0)
+        self.assertIn("mpirun -np 4", done.stdout)
+        for arguments in (["--plna", "x"], [], ["--plan", "/no/such/plan.toml"], ["--plan", "x", "extra"]):
+            done = subprocess.run([RANK_PROGRAM, *arguments], capture_output=True, text=True, check=False, timeout=30)
+            self.refused(done)
+            self.assertEqual(len(re.findall("\n", done.stderr)), 1, done.stderr)
+
+
+if __name__ == "__main__":
+    RANK_PROGRAM, CONFIGS = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
+    unittest.main(argv=[sys.argv[0], "-v", *sys.argv[3:]])
