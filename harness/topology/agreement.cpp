@@ -70,6 +70,7 @@ void require_one(std::span<const RankCard> cards, Key key, const std::string& wh
   if (classes.size() <= 1)
     return;
   std::vector<std::string> parts;
+  parts.reserve(classes.size());
   for (const Class& one : classes)
     parts.push_back(fmt::format("{} on {}", one.key, hosts_and_ranks(one.cards)));
   throw InputError({.what = what, .why = join(parts, "; "), .suggestion = suggestion, .file = {}});

@@ -11,7 +11,7 @@ namespace lockstep::topology {
 ClockTree build_clock_tree(std::span<const SiteId> sites, std::span<const std::string> clock_domains) {
   LOCKSTEP_EXPECT(sites.size() == clock_domains.size(), "one site and one clock for each rank");
   std::map<std::string, RankId> first_of_domain;
-  std::map<SiteId, RankId> first_of_site;
+  std::map<std::uint32_t, RankId> first_of_site;
   ClockTree tree;
   for (std::uint32_t i = 0; i < sites.size(); ++i) {
     const RankId self(i);
@@ -20,7 +20,7 @@ ClockTree build_clock_tree(std::span<const SiteId> sites, std::span<const std::s
       tree.push_back({domain->second, ClockLink::shared});
       continue;
     }
-    const auto [site, is_first_of_site] = first_of_site.try_emplace(sites[i], self);
+    const auto [site, is_first_of_site] = first_of_site.try_emplace(sites[i].value(), self);
     if (!is_first_of_site)
       tree.push_back({site->second, ClockLink::measured});
     else

@@ -82,7 +82,9 @@ std::uint32_t ring_crossings(std::span<const SiteId> sites) {
 }
 
 std::uint32_t least_ring_crossings(std::span<const SiteId> sites) {
-  const std::set<SiteId> different(sites.begin(), sites.end());
+  std::set<std::uint32_t> different;
+  for (const SiteId site : sites)
+    different.insert(site.value());
   return different.size() > 1 ? static_cast<std::uint32_t>(different.size()) : 0;
 }
 
