@@ -25,7 +25,7 @@ extern char** environ;
 namespace lockstep::compute {
 namespace {
 
-constexpr std::size_t kMostOutput = 64 * 1024;
+constexpr std::size_t kMostOutput = 65536;
 
 /// A process that is killed and reaped when its owner goes away.
 class Child {
@@ -88,6 +88,7 @@ std::vector<std::string> child_environment(const GemmKernel& kernel) {
 
 std::vector<char*> pointers(std::vector<std::string>& texts) {
   std::vector<char*> result;
+  result.reserve(texts.size() + 1);
   for (std::string& text : texts)
     result.push_back(text.data());
   result.push_back(nullptr);

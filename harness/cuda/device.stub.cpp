@@ -21,7 +21,7 @@ Detection detect() {
 ScopedDevice::ScopedDevice(int /*index*/) {
   refuse("choosing a CUDA device");
 }
-ScopedDevice::~ScopedDevice() = default;
+ScopedDevice::~ScopedDevice() {}  // never reached: no object was made
 
 DeviceMemory::DeviceMemory(std::size_t bytes) {
   if (bytes > 0)
