@@ -26,7 +26,7 @@ ChoiceField choice(Enum& (*at)(Draft&), std::initializer_list<Enum> values) {
   return field;
 }
 
-ChoiceField word(std::string& (*at)(Draft&), std::vector<std::string> words) {
+ChoiceField word(std::string& (*at)(Draft&), const std::vector<std::string>& words) {
   ChoiceField field;
   field.choices = words;
   field.choose = [at, words](Draft& draft, std::size_t index) { at(draft) = words[index]; };
@@ -243,6 +243,7 @@ std::optional<std::string> nearest_key(const std::string& path) {
   // Then a misspelt word in the right table.
   const std::vector<std::string> members = members_of(section_of(path));
   std::vector<std::string> leaves;
+  leaves.reserve(members.size());
   for (const std::string& member : members)
     leaves.push_back(leaf_of(member));
   if (const auto leaf = nearest_match(leaf_of(path), leaves))

@@ -35,6 +35,7 @@ std::vector<ModelShape> read_models() {
   std::sort(found.begin(), found.end(),
             [](const NumberedShape& a, const NumberedShape& b) { return a.line < b.line; });
   std::vector<ModelShape> shapes;
+  shapes.reserve(found.size());
   for (const NumberedShape& numbered : found)
     shapes.push_back(numbered.shape);
   return shapes;
