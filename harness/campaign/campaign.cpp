@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "harness/campaign/guarded_process.hpp"
+#include "harness/campaign/ballast.hpp"
 #include "harness/campaign/leg_runner.hpp"
 #include "harness/campaign/schedule.hpp"
 #include "harness/core/clock.hpp"
@@ -13,6 +13,9 @@
 
 namespace lockstep::campaign {
 namespace {
+
+// More than the tables of a run file hold back in memory: a chunk each, and the metadata.
+constexpr std::size_t kBallastBytes = std::size_t{8} << 20U;
 
 void append_provenance(record::RunFileWriter& writer, const Options& options) {
   const auto fact = [](std::string key, std::string value) {
@@ -31,6 +34,16 @@ std::vector<double> expected_leg_s(const plan::Plan& plan, const std::vector<dou
   for (const double step_s : expected_step_s)
     seconds.push_back(step_s * (plan.run.steps + plan.run.warmup_steps));
   return seconds;
+}
+
+/// False when not even that is possible.
+bool close_quietly(record::RunFileWriter& writer) {
+  try {
+    writer.close();
+    return true;
+  } catch (const RunError&) {
+    return false;
+  }
 }
 
 Ending ending_of(Consequence consequence) {
@@ -56,6 +69,7 @@ Result run(const plan::Plan& plan, const Options& options, const ResultsFolder& 
            const ProgressCallback& on_progress) {
   check_launchable(plan, options.hostfile);
   write_text_file(folder.plan_file(), plan.text);
+  Ballast ballast(folder.path() + "/.reserve", kBallastBytes);
   record::RunFileWriter writer(folder.run_file(), plan.text, format_utc(utc_ns()));
   append_provenance(writer, options);
   const std::vector<Launch> launches = schedule(plan);
@@ -86,7 +100,8 @@ Result run(const plan::Plan& plan, const Options& options, const ResultsFolder& 
     // are there.
     result.ending = Ending::run_failed;
     result.message = error.problem().one_line();
-    result.evidence_is_whole = false;
+    ballast.drop();
+    result.evidence_is_whole = close_quietly(writer);
   }
   if (result.ending == Ending::interrupted)
     result.message = "stopped by a signal; the evidence so far is kept";

@@ -56,7 +56,7 @@ enum class Ending {
 struct Result {
   Ending ending = Ending::finished;
   std::string message;            ///< one line; empty when finished
-  bool evidence_is_whole = true;  ///< run.h5 was closed properly: it may be judged
+  bool evidence_is_whole = true;  ///< run.h5 could be closed: it may be judged
   std::vector<record::LegEndRow> leg_ends;
 };
 

@@ -1,11 +1,13 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <signal.h>
-#include <sys/resource.h>
+#include <sys/mount.h>
 
 #include "harness/campaign/campaign.hpp"
 #include "harness/core/error.hpp"
@@ -185,26 +187,63 @@ TEST_F(CampaignTest, ASignalBeforeTheFirstLaunchLeavesAnEmptyRun) {
   EXPECT_TRUE(evidence().legs.empty());
 }
 
+/// A disk of its own, so small that a file fills it. It goes with this process.
+class SmallDisk {
+ public:
+  explicit SmallDisk(std::string path) : path_(std::move(path)) {
+    std::filesystem::create_directories(path_);
+    mounted_ = ::unshare(CLONE_NEWNS) == 0 &&
+               ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+               ::mount("lockstep-test", path_.c_str(), "tmpfs", 0, "size=24m") == 0;
+  }
+  ~SmallDisk() {
+    if (mounted_)
+      ::umount2(path_.c_str(), MNT_DETACH);
+  }
+  bool mounted() const { return mounted_; }
+  void fill() const {
+    std::ofstream file(path_ + "/filler", std::ios::binary);
+    const std::string block(4096, 'x');
+    while (file.write(block.data(), static_cast<std::streamsize>(block.size())).flush()) {
+    }
+  }
+
+ private:
+  std::string path_;
+  bool mounted_ = false;
+};
+
 TEST_F(CampaignTest, AFullDiskEndsTheRunAndLeavesReadableEvidence) {
-  static_cast<void>(std::signal(SIGXFSZ, SIG_IGN));
-  rlimit before{};
-  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
-  // Small enough to run out in the campaign, large enough to begin: the size is found by beginning once.
-  const plan::Plan plan = colocated_plan({"run.steps=200"});
-  const Result result = run(plan, [&](const Progress& progress) {
-    if (progress.launch != 1 || progress.moment != Progress::Moment::launched)
-      return;
-    const auto now = std::filesystem::file_size(folder_->run_file());
-    rlimit limit = before;
-    limit.rlim_cur = now + 1024;
-    ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &limit), 0);
+  const SmallDisk disk(base_);
+  if (!disk.mounted())
+    GTEST_SKIP() << "mounting a small disk takes the right to do so";
+  bool filled = false;
+  const Result result = run(colocated_plan({"run.steps=200"}), [&](const Progress& progress) {
+    if (progress.launch == 1 && progress.steps_done > 0 && !filled) {
+      disk.fill();
+      filled = true;
+    }
   });
-  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+  EXPECT_TRUE(filled);
   EXPECT_EQ(result.ending, Ending::run_failed);
-  EXPECT_FALSE(result.evidence_is_whole);
-  EXPECT_NE(result.message, "");
+  EXPECT_TRUE(result.evidence_is_whole);
+  EXPECT_THAT(result.message, HasSubstr("No space left on device"));
   EXPECT_TRUE(no_process_left());
-  EXPECT_EQ(outcomes(evidence()).front(), "A completed");
+  const auto found = evidence();
+  EXPECT_EQ(outcomes(found).front(), "A completed");
+  EXPECT_GE(found.legs.size(), 2U);
+  EXPECT_LT(found.leg_ends.size(), 6U);
+  EXPECT_FALSE(std::filesystem::exists(folder_->path() + "/.reserve"));
+}
+
+TEST_F(CampaignTest, ADiskThatIsFullFromTheStartIsSaidAtOnce) {
+  const SmallDisk disk(base_);
+  if (!disk.mounted())
+    GTEST_SKIP() << "mounting a small disk takes the right to do so";
+  const plan::Plan plan = colocated_plan();
+  folder_ = ResultsFolder::create(base_, plan.name, 0);
+  disk.fill();
+  EXPECT_THROW(static_cast<void>(campaign::run(plan, options_, *folder_, stop_, {})), RunError);
 }
 
 TEST_F(CampaignTest, AHostlessNetworkIsRefusedBeforeAnythingIsLaunched) {

@@ -1,0 +1,228 @@
+#include <cstdio>
+#include <exception>
+#include <string>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "harness/app/lockstep_commands.hpp"
+#include "harness/core/error.hpp"
+#include "harness/core/log.hpp"
+#include "harness/core/text.hpp"
+#include "harness/core/version.hpp"
+
+namespace {
+
+using namespace lockstep;
+using app::OutputForm;
+
+constexpr const char* kDescription =
+    "Can these sites train as one supercomputer? Lockstep runs a synthetic training job on each site alone "
+    "and on all of "
+    "them together, records every step, and judges the record.";
+
+constexpr const char* kExitCodes =
+    "Exit codes: 0 certified at the required grade, 2 bad input, 3 not certified (or a certificate that "
+    "differs from its\n"
+    "evidence), 4 inconclusive, 5 the run could not be completed.\n";
+
+/// Everything that the command line can say.
+struct Requests {
+  app::CheckRequest check;
+  app::CertifyRequest certify;
+  app::VerifyRequest verify;
+  app::ShowRequest show;
+  bool json = false;
+};
+
+void add_plan_options(CLI::App& command, app::PlanRequest& request, bool& json) {
+  command.add_option("PLAN", request.plan, "the plan file (TOML)")->required();
+  command.add_option("--set", request.sets, "override a key of the plan, e.g. run.steps=50; may be repeated")
+      ->type_name("KEY=VALUE")
+      ->expected(1)
+      ->take_all();
+  command.add_option("--hostfile", request.hostfile, "hosts to use, one a line: NAME slots=N")
+      ->type_name("FILE");
+  command.add_option("--launcher", request.launcher, "mpirun to use [the one in PATH]")->type_name("PROGRAM");
+  command
+      .add_option("--rank-program", request.rank_program,
+                  "lockstep-rank to use [the one beside this program]")
+      ->type_name("PROGRAM");
+  command.add_flag("--json", json, "one JSON document on standard output");
+}
+
+void add_check(CLI::App& app, Requests& requests) {
+  CLI::App& command = *app.add_subcommand("check", "validate a plan and print what would be launched");
+  add_plan_options(command, requests.check.plan, requests.json);
+  command
+      .add_option(
+          "--gemm-gflops", requests.check.gemm_gflops,
+          "GEMM rate of one rank for the prediction, GFLOP/s [the plan's, or measured on this machine]")
+      ->type_name("RATE")
+      ->check(CLI::PositiveNumber);
+  command
+      .add_option("--memory-gbps", requests.check.memory_gbps,
+                  "memory rate of one rank for the prediction, GB/s (1e9) [the plan's, or 10]")
+      ->type_name("RATE")
+      ->check(CLI::PositiveNumber);
+  command.footer(
+      "Examples:\n"
+      "  lockstep check configs/two-sites.toml\n"
+      "  lockstep check configs/two-sites.toml --set run.steps=50 --json\n");
+}
+
+void add_certify(CLI::App& app, Requests& requests) {
+  CLI::App& command =
+      *app.add_subcommand("certify", "run every leg of a plan, judge the evidence, write the certificate");
+  add_plan_options(command, requests.certify.plan, requests.json);
+  command.add_option("--out", requests.certify.out, "folder for results [results]")->type_name("DIR");
+  command.footer(
+      "Examples:\n"
+      "  lockstep certify configs/two-sites.toml\n"
+      "  lockstep certify configs/smoke.toml --out /tmp/results --json\n"
+      "  lockstep certify cluster.toml --hostfile hosts --set run.rounds=4\n"
+      "\n"
+      "Writes DIR/<plan>-<UTC time>/ with plan.toml, run.h5 (the evidence), certificate.json, journals/ and "
+      "logs/.\n"
+      "Ctrl-C ends the run: the evidence so far is kept, and the verdict is inconclusive.\n"
+      "\n" +
+      std::string(kExitCodes));
+}
+
+void add_verify(CLI::App& app, Requests& requests) {
+  CLI::App& command = *app.add_subcommand("verify", "recompute a certificate from its evidence and compare");
+  command.add_option("DIR", requests.verify.folder, "a folder that certify wrote")->required();
+  command.add_flag("--json", requests.json, "one JSON document on standard output");
+  command.footer(
+      "Examples:\n"
+      "  lockstep verify results/two-sites-20260131T123456Z\n"
+      "\n"
+      "Exit codes: that of the certificate when it is exactly what the evidence gives, 3 when it differs, 2 "
+      "when a file\n"
+      "cannot be read.\n");
+}
+
+void add_show(CLI::App& app, Requests& requests) {
+  CLI::App& command = *app.add_subcommand("show", "print a summary of a run file");
+  command.add_option("RUN", requests.show.path, "a run.h5, or the folder that it is in")->required();
+  command.add_option("--leg", requests.show.leg, "only the launch with this number")->type_name("N");
+  command.add_flag("--json", requests.json, "one JSON document on standard output");
+  command.footer(
+      "Examples:\n"
+      "  lockstep show results/two-sites-20260131T123456Z\n"
+      "  lockstep show run.h5 --leg 2 --json\n");
+}
+
+/// What the parser does not know, told with the nearest thing that it does.
+[[noreturn]] void refuse_unknown(const CLI::App& where, const std::string& argument,
+                                 const std::string& help) {
+  std::vector<std::string> candidates;
+  const bool is_option = argument.starts_with('-');
+  if (is_option) {
+    for (const CLI::Option* option : where.get_options()) {
+      for (const std::string& name : option->get_lnames())
+        candidates.push_back("--" + name);
+    }
+  } else {
+    for (const CLI::App* command : where.get_subcommands([](const CLI::App*) { return true; }))
+      candidates.push_back(command->get_name());
+  }
+  const std::string word = argument.substr(0, argument.find('='));
+  const auto nearest = nearest_match(word, candidates);
+  const char* kind = is_option ? "option" : candidates.empty() ? "argument" : "subcommand";
+  throw InputError(
+      {.what = fmt::format("unknown {} \"{}\"", kind, argument),
+       .why = {},
+       .suggestion = (nearest ? fmt::format("did you mean \"{}\"? ", *nearest) : "") + "see " + help,
+       .file = {}});
+}
+
+ExitCode dispatch(const CLI::App& command, Requests& requests) {
+  const OutputForm form = requests.json ? OutputForm::json : OutputForm::text;
+  const std::string& name = command.get_name();
+  if (name == "check") {
+    requests.check.plan.form = form;
+    return app::run_check(requests.check);
+  }
+  if (name == "certify") {
+    requests.certify.plan.form = form;
+    return app::run_certify(requests.certify);
+  }
+  if (name == "verify") {
+    requests.verify.form = form;
+    return app::run_verify(requests.verify);
+  }
+  LOCKSTEP_EXPECT(name == "show", "a subcommand without an implementation");
+  requests.show.form = form;
+  return app::run_show(requests.show);
+}
+
+ExitCode run(int argc, char** argv) {
+  CLI::App parser(kDescription, "lockstep");
+  parser.set_version_flag("--version", std::string("lockstep ") + version());
+  parser.require_subcommand(0, 1);
+  parser.allow_extras();
+  parser.footer(
+      "Examples:\n"
+      "  lockstep check configs/two-sites.toml\n"
+      "  lockstep certify configs/two-sites.toml\n"
+      "  lockstep verify results/two-sites-20260131T123456Z\n"
+      "  lockstep show results/two-sites-20260131T123456Z\n"
+      "\n"
+      "`lockstep SUBCOMMAND --help` tells more.\n"
+      "\n" +
+      std::string(kExitCodes));
+  Requests requests;
+  add_check(parser, requests);
+  add_certify(parser, requests);
+  add_verify(parser, requests);
+  add_show(parser, requests);
+  for (CLI::App* command : parser.get_subcommands([](const CLI::App*) { return true; }))
+    command->allow_extras();
+  const auto help_of = [](const CLI::App* command) {
+    return command == nullptr ? std::string("lockstep --help")
+                              : "lockstep " + command->get_name() + " --help";
+  };
+  const auto chosen = [&parser]() -> const CLI::App* {
+    const auto commands = parser.get_subcommands();
+    return commands.empty() ? nullptr : commands.front();
+  };
+  const auto refuse_extras = [&] {
+    const CLI::App* command = chosen();
+    const CLI::App& where = command != nullptr ? *command : parser;
+    if (const auto extras = where.remaining(false); !extras.empty())
+      refuse_unknown(where, extras.front(), help_of(command));
+  };
+  try {
+    parser.parse(argc, argv);
+  } catch (const CLI::Success& asked) {
+    parser.exit(asked);
+    return ExitCode::certified;
+  } catch (const CLI::ParseError& error) {
+    refuse_extras();
+    throw InputError({.what = error.what(), .why = {}, .suggestion = "see " + help_of(chosen()), .file = {}});
+  }
+  refuse_extras();
+  if (chosen() == nullptr)
+    throw InputError(
+        {.what = "a subcommand is missing", .why = {}, .suggestion = "see lockstep --help", .file = {}});
+  return dispatch(*chosen(), requests);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  set_log_name("lockstep");
+  try {
+    return static_cast<int>(run(argc, argv));
+  } catch (const InputError& error) {
+    log_error(error.problem().one_line());
+    return static_cast<int>(ExitCode::bad_input);
+  } catch (const RunError& error) {
+    log_error(error.problem().one_line());
+  } catch (const std::exception& error) {
+    log_error(error.what());
+  }
+  return static_cast<int>(ExitCode::run_failed);
+}

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "harness/core/error.hpp"
+
+/// The subcommands of `lockstep`. Each throws InputError or RunError for what it cannot do, and returns the
+/// exit code for what it found.
+namespace lockstep::app {
+
+enum class OutputForm { text, json };
+
+/// What `check` and `certify` share: a plan, and how it is launched.
+struct PlanRequest {
+  std::string plan;               ///< path
+  std::vector<std::string> sets;  ///< dotted.key=value
+  std::string launcher;           ///< empty: mpirun
+  std::string rank_program;       ///< empty: lockstep-rank beside this program
+  std::string hostfile;           ///< empty: the plan's hosts
+  OutputForm form = OutputForm::text;
+};
+
+struct CheckRequest {
+  PlanRequest plan;
+  std::optional<double> gemm_gflops;  ///< of one rank; nullopt: the plan's, or measured here
+  double memory_gbps = 10.0;          ///< of one rank, where the plan does not say
+};
+[[nodiscard]] ExitCode run_check(const CheckRequest& request);
+
+struct CertifyRequest {
+  PlanRequest plan;
+  std::string out = "results";
+};
+[[nodiscard]] ExitCode run_certify(const CertifyRequest& request);
+
+struct VerifyRequest {
+  std::string folder;
+  OutputForm form = OutputForm::text;
+};
+[[nodiscard]] ExitCode run_verify(const VerifyRequest& request);
+
+struct ShowRequest {
+  std::string path;                  ///< run.h5, or the folder that it is in
+  std::optional<std::uint32_t> leg;  ///< index of one launch
+  OutputForm form = OutputForm::text;
+};
+[[nodiscard]] ExitCode run_show(const ShowRequest& request);
+
+/// Writes to standard output. Throws RunError when that is full or closed.
+void print_out(const std::string& text);
+
+}  // namespace lockstep::app
