@@ -13,8 +13,13 @@ using detail::check;
 using detail::check_answer;
 using detail::check_id;
 
-constexpr std::size_t kMostAttributeBytes =
-    65'536;  // the format's own limit for an attribute beside its object
+constexpr std::size_t kMostAttributeBytes = 65'536;
+// A kill can split a write where two pages of memory meet, so nothing that is checksummed may lie across such
+// a place.
+constexpr hsize_t kPageBytes = 4096;
+// A follower that finds half-written metadata looks again after 1, 2, 4, ... ns: 2^27 ns are 134 ms in all.
+// The library's own 100 attempts would never end on a damaged file.
+constexpr unsigned kReadAttempts = 27;
 
 PropertyListHandle access_properties() {
   PropertyListHandle list(check_id(H5Pcreate(H5P_FILE_ACCESS), "H5Pcreate"));
@@ -23,6 +28,16 @@ PropertyListHandle access_properties() {
   // File systems without locks are common on clusters; a lock that cannot exist is no reason to refuse to
   // read.
   check(H5Pset_file_locking(list.get(), true, true), "H5Pset_file_locking");
+  check(H5Pset_metadata_read_attempts(list.get(), kReadAttempts), "H5Pset_metadata_read_attempts");
+  return list;
+}
+
+/// Metadata in pages of its own: what fits a page never lies across two.
+[[maybe_unused]] PropertyListHandle creation_properties() {
+  PropertyListHandle list(check_id(H5Pcreate(H5P_FILE_CREATE), "H5Pcreate"));
+  check(H5Pset_file_space_strategy(list.get(), H5F_FSPACE_STRATEGY_PAGE, false, 1),
+        "H5Pset_file_space_strategy");
+  check(H5Pset_file_space_page_size(list.get(), kPageBytes), "H5Pset_file_space_page_size");
   return list;
 }
 
@@ -54,9 +69,10 @@ std::string without_padding(std::string text) {
 
 File File::create(const std::string& path) {
   detail::initialise();
+  const PropertyListHandle creation = creation_properties();
   const PropertyListHandle access = access_properties();
-  return File(
-      FileHandle(check_id(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access.get()), "H5Fcreate")));
+  return File(FileHandle(
+      check_id(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, creation.get(), access.get()), "H5Fcreate")));
 }
 
 File File::open(const std::string& path, Access access) {
@@ -100,12 +116,16 @@ void File::write_text(const std::string& path, const std::string& text) {
   dataset.close();
 }
 
-std::string File::read_text(const std::string& path, std::size_t most_bytes) const {
+std::string File::read_text(const std::string& path, std::size_t most_bytes, std::uint64_t file_bytes) const {
   const DatasetHandle dataset(check_id(H5Dopen2(id(), path.c_str(), H5P_DEFAULT), "H5Dopen2"));
   const DatatypeHandle stored(check_id(H5Dget_type(dataset.get()), "H5Dget_type"));
   const DataspaceHandle space(check_id(H5Dget_space(dataset.get()), "H5Dget_space"));
   expect_scalar(space.get());
   std::string text(fixed_text_bytes(stored.get(), most_bytes), '\0');
+  const haddr_t address = H5Dget_offset(dataset.get());
+  if (address != HADDR_UNDEF && (address > file_bytes || text.size() > file_bytes - address))
+    throw Error("reading a text", "the file is truncated: the text lies behind its end", 0);
+  H5Eclear2(H5E_DEFAULT);
   const DatatypeHandle type = detail::text_type(text.size());
   check(H5Dread(dataset.get(), type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT, text.data()), "H5Dread");
   return without_padding(std::move(text));

@@ -18,7 +18,8 @@ enum class Access : std::uint8_t {
 /// Sharp edge: all datasets of a file must be closed before the file is; close() refuses otherwise.
 class File {
  public:
-  /// Makes the file, or empties an existing one.
+  /// Makes the file, or empties an existing one. Its metadata are laid out so that killing the writer leaves
+  /// no object half-written, as long as the object's metadata fit a page (4 KiB).
   static File create(const std::string& path);
   /// Never changes the file, whatever its state.
   static File open(const std::string& path, Access access);
@@ -34,8 +35,10 @@ class File {
   void create_group(const std::string& path);
   /// A scalar of fixed length: UTF-8, padded with NUL. The group above it must exist.
   void write_text(const std::string& path, const std::string& text);
-  /// Refuses texts above `most_bytes`, and anything that is no fixed-length text.
-  [[nodiscard]] std::string read_text(const std::string& path, std::size_t most_bytes) const;
+  /// Refuses texts above `most_bytes`, texts that lie behind `file_bytes` (the file's size on disk now), and
+  /// anything that is no fixed-length text.
+  [[nodiscard]] std::string read_text(const std::string& path, std::size_t most_bytes,
+                                      std::uint64_t file_bytes) const;
 
   void write_root_attribute(const std::string& name, const std::string& text);
   [[nodiscard]] bool has_root_attribute(const std::string& name) const;

@@ -110,9 +110,9 @@ Table Table::create(const File& file, const std::string& path, const RowLayout& 
   check(H5Pset_chunk(properties.get(), 1, &chunk), "H5Pset_chunk");
   const std::vector<std::byte> unwritten(layout.bytes, fill);
   check(H5Pset_fill_value(properties.get(), memory.get(), unwritten.data()), "H5Pset_fill_value");
-  // Attributes stay in the object's header: a heap of their own would be one more structure to be whole after
-  // a crash.
-  check(H5Pset_attr_phase_change(properties.get(), 128, 96), "H5Pset_attr_phase_change");
+  // Attributes lie in a heap of their own, written once: the object's header is written at every flush and
+  // must stay small enough for one page, see File::create().
+  check(H5Pset_attr_phase_change(properties.get(), 0, 0), "H5Pset_attr_phase_change");
   DatasetHandle dataset(check_id(H5Dcreate2(file.id(), path.c_str(), stored.get(), space.get(), H5P_DEFAULT,
                                             properties.get(), H5P_DEFAULT),
                                  "H5Dcreate2"));
@@ -156,15 +156,19 @@ void Table::append(std::span<const std::byte> rows) {
     return;
   const hsize_t first = rows_;
   const hsize_t count = rows.size() / row_bytes_;
-  const hsize_t extent = first + count;
-  check(H5Dset_extent(dataset_.get(), &extent), "H5Dset_extent");
+  extend(first + count);
   const DataspaceHandle stored(check_id(H5Dget_space(dataset_.get()), "H5Dget_space"));
   check(H5Sselect_hyperslab(stored.get(), H5S_SELECT_SET, &first, nullptr, &count, nullptr),
         "H5Sselect_hyperslab");
   const DataspaceHandle memory(check_id(H5Screate_simple(1, &count, nullptr), "H5Screate_simple"));
   check(H5Dwrite(dataset_.get(), row_type_.get(), memory.get(), stored.get(), H5P_DEFAULT, rows.data()),
         "H5Dwrite");
-  rows_ = extent;
+}
+
+void Table::extend(std::uint64_t rows) {
+  const hsize_t extent = rows;
+  check(H5Dset_extent(dataset_.get(), &extent), "H5Dset_extent");
+  rows_ = rows;
 }
 
 void Table::read(std::uint64_t first, std::span<std::byte> into) const {
@@ -180,6 +184,22 @@ void Table::read(std::uint64_t first, std::span<std::byte> into) const {
   const DataspaceHandle memory(check_id(H5Screate_simple(1, &count, nullptr), "H5Screate_simple"));
   check(H5Dread(dataset_.get(), row_type_.get(), memory.get(), stored.get(), H5P_DEFAULT, into.data()),
         "H5Dread");
+}
+
+void Table::expect_within(std::uint64_t file_bytes) const {
+  const PropertyListHandle properties(check_id(H5Dget_create_plist(dataset_.get()), "H5Dget_create_plist"));
+  hsize_t chunk_rows = 0;
+  if (H5Pget_layout(properties.get()) != H5D_CHUNKED || H5Pget_chunk(properties.get(), 1, &chunk_rows) < 0)
+    throw Error("reading a table", "it is not stored in chunks", 0);
+  for (hsize_t first = 0; first < rows_; first += chunk_rows) {
+    unsigned filters = 0;
+    haddr_t address = HADDR_UNDEF;
+    hsize_t bytes = 0;
+    check(H5Dget_chunk_info_by_coord(dataset_.get(), &first, &filters, &address, &bytes),
+          "H5Dget_chunk_info_by_coord");
+    if (address != HADDR_UNDEF && (address > file_bytes || bytes > file_bytes - address))
+      throw Error("reading a table", "the file is truncated: rows lie behind its end", 0);
+  }
 }
 
 void Table::flush() {

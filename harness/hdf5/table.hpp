@@ -44,8 +44,13 @@ class Table {
   [[nodiscard]] static std::vector<Member> columns(const File& file, const std::string& path);
 
   [[nodiscard]] std::uint64_t rows() const { return rows_; }
+  /// Throws when stored rows lie behind `file_bytes`, the file's size on disk now: a follower's view of a
+  /// file that was cut reads such rows as zeros, without a word.
+  void expect_within(std::uint64_t file_bytes) const;
   /// `rows` holds whole rows of the layout.
   void append(std::span<const std::byte> rows);
+  /// Makes room for `rows` rows in all without storing any: new ones read as the fill.
+  void extend(std::uint64_t rows);
   /// Rows [first, first + into.size() / layout.bytes).
   void read(std::uint64_t first, std::span<std::byte> into) const;
   /// Makes what was appended visible to readers.

@@ -123,6 +123,7 @@ std::vector<Row> read_table(const std::string& path, const hdf5::File& file) {
   if (stored.rows() > readable_bytes(path) / row_bytes + table<Row>().chunk_rows)
     refuse(path, fmt::format("{} claims {} rows, more than the file can hold", dataset, stored.rows()),
            kCopyAgain);
+  stored.expect_within(readable_bytes(path));
   std::vector<Row> rows;
   rows.reserve(stored.rows());
   const std::uint64_t rows_at_once = std::max<std::uint64_t>(1, kReadAtOnceBytes / row_bytes);
@@ -154,7 +155,7 @@ Evidence read_run_file(const std::string& path) {
     evidence.created_utc = file.read_root_attribute("created_utc");
     if (!file.has("/plan/text"))
       refuse(path, "it has no /plan/text", kCopyAgain);
-    evidence.plan_text = file.read_text("/plan/text", kMostPlanBytes);
+    evidence.plan_text = file.read_text("/plan/text", kMostPlanBytes, readable_bytes(path));
     for_each_table(
         [&]<class Row>(std::vector<Row> Evidence::*rows) { evidence.*rows = read_table<Row>(path, file); });
     return evidence;

@@ -60,8 +60,9 @@ TEST_F(Hdf5Test, KeepsRowsTextsAndAttributes) {
     file.close();
   }
   const File file = File::open(path("a.h5"), Access::read_only);
-  EXPECT_EQ(file.read_text("/plan/text", 100), "site = \"ä\"\n");
-  EXPECT_EQ(file.read_text("/plan/empty", 100), "");
+  const std::uint64_t size = std::filesystem::file_size(path("a.h5"));
+  EXPECT_EQ(file.read_text("/plan/text", 100, size), "site = \"ä\"\n");
+  EXPECT_EQ(file.read_text("/plan/empty", 100, size), "");
   EXPECT_EQ(file.read_root_attribute("format"), "test");
   EXPECT_TRUE(file.has("/plan/text"));
   EXPECT_FALSE(file.has("/plan/none"));
@@ -73,6 +74,9 @@ TEST_F(Hdf5Test, KeepsRowsTextsAndAttributes) {
   const Table table = Table::open(file, "/pairs", pair_layout());
   EXPECT_EQ(table.read_attribute("unit"), "");
   ASSERT_EQ(table.rows(), 10U);
+  EXPECT_NO_THROW(table.expect_within(size));
+  EXPECT_THROW(table.expect_within(100), Error);
+  EXPECT_THROW(static_cast<void>(file.read_text("/plan/text", 100, 100)), Error);
   std::vector<Pair> pairs(4);
   table.read(5, std::as_writable_bytes(std::span(pairs)));
   for (std::uint32_t i = 0; i < 4; ++i) {
@@ -152,8 +156,8 @@ TEST_F(Hdf5Test, TextsOfOtherKindsAreRefused) {
   File file = File::create(path("long.h5"));
   file.write_text("/text", "0123456789");
   Table table = Table::create(file, "/pairs", pair_layout(), 3, std::byte{0xff});
-  EXPECT_THROW(static_cast<void>(file.read_text("/text", 9)), Error);
-  EXPECT_THROW(static_cast<void>(file.read_text("/pairs", 100)), Error);
+  EXPECT_THROW(static_cast<void>(file.read_text("/text", 9, 1U << 20U)), Error);
+  EXPECT_THROW(static_cast<void>(file.read_text("/pairs", 100, 1U << 20U)), Error);
 }
 
 }  // namespace
