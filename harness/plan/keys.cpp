@@ -146,6 +146,7 @@ std::vector<Key> make_table() {
       {"criteria.eta_a_plus", share([](D d) -> F64 { return d.plan.criteria.eta_a_plus; })},
       {"criteria.eta_a", share([](D d) -> F64 { return d.plan.criteria.eta_a; })},
       {"criteria.eta_b", share([](D d) -> F64 { return d.plan.criteria.eta_b; })},
+      {"criteria.eta_max", number([](D d) -> F64 { return d.plan.criteria.eta_max; }, 1.0, 1000.0)},
       {"criteria.tail_ratio_max",
        number([](D d) -> F64 { return d.plan.criteria.tail_ratio_max; }, 1.0, 1000.0)},
       {"criteria.exposed_wan_max", share([](D d) -> F64 { return d.plan.criteria.exposed_wan_max; })},

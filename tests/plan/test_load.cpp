@@ -93,6 +93,7 @@ min_steps = 210
 eta_a_plus = 0.9
 eta_a = 0.8
 eta_b = 0.7
+eta_max = 3
 tail_ratio_max = 2
 exposed_wan_max = 0.2
 site_contribution_min = 0.3
@@ -121,7 +122,7 @@ low_communication_inner_steps = 7
   expected.mpi.mpirun_args = {"--bind-to", "core"};
   expected.mpi.mca = {
       {"btl_tcp_if_include", "eth0"}, {"btl_tcp_eager_limit", "8388608"}, {"mpi_yield_when_idle", "1"}};
-  expected.criteria = {Grade::a_plus, 0.9, 210, 0.9, 0.8, 0.7, 2.0, 0.2, 0.3, 0.4, 0.6, 0.5, 7};
+  expected.criteria = {Grade::a_plus, 0.9, 210, 0.9, 0.8, 0.7, 3.0, 2.0, 0.2, 0.3, 0.4, 0.6, 0.5, 7};
   EXPECT_EQ(plan, expected);
 }
 
