@@ -226,6 +226,14 @@ class RankRun {
       if (card.boot_id == topology_->own_card().boot_id)
         share.on_machine.push_back(CpuSet::parse(card.cores).value_or(CpuSet{}));
     }
+    if (plan_.placement == plan::Placement::colocated) {
+      // A site alone leaves cores free that the joint leg needs. All legs must wait in the same way, or eta
+      // would compare ways of waiting.
+      std::size_t all_sites = 0;
+      for (const plan::Site& site : plan_.sites)
+        all_sites += site.slots;
+      share.on_machine.resize(std::max(all_sites, share.on_machine.size()), share.own);
+    }
     return share;
   }
 

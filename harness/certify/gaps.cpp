@@ -171,6 +171,37 @@ void check_equal_ranks(Gaps& gaps, const plan::Plan& plan, const std::vector<Lau
   }
 }
 
+/// Spinning or backing off, without the reason for it.
+std::string progress_mode(const record::RankRow& row) {
+  return row.progress.substr(0, row.progress.find(':'));
+}
+
+/// A host must compute and wait in the same way in every leg, or eta compares methods and not sites.
+void check_equal_methods(Gaps& gaps, const record::Evidence& evidence) {
+  std::map<std::string, std::set<std::string>> methods;
+  for (const record::RankRow& row : evidence.ranks)
+    if (row.state != "missing")
+      methods[row.host].insert(fmt::format("{}, {}, {}", row.compute, row.fabric, progress_mode(row)));
+  for (const auto& [host, different] : methods) {
+    if (different.size() < 2)
+      continue;
+    const std::vector<std::string> names(different.begin(), different.end());
+    gaps.push_back(
+        fmt::format("host {} did not work in the same way in all launches ({}): the legs cannot be "
+                    "compared; set compute.kernel and fabric.progress in the plan",
+                    host, join(names, " / ")));
+  }
+}
+
+void check_plausible(Gaps& gaps, const plan::Plan& plan, const Metrics& metrics) {
+  if (metrics.eta && metrics.eta->low > plan.criteria.eta_max)
+    gaps.push_back(
+        fmt::format("eta is above {:g} with {} confidence (interval {:.4f} to {:.4f}): sites cannot make "
+                    "each other faster, so the baselines were disturbed; run again on a quiet machine",
+                    plan.criteria.eta_max, format_percent(plan.criteria.confidence, 0), metrics.eta->low,
+                    metrics.eta->high));
+}
+
 void check_oversubscription(Gaps& gaps, const record::Evidence& evidence) {
   std::set<std::pair<std::int32_t, std::int32_t>> crowded;
   for (const record::ProvenanceRow& row : evidence.provenance)
@@ -273,6 +304,8 @@ std::vector<std::string> find_gaps(const record::Evidence& evidence, const plan:
       gaps.push_back(fmt::format("the plan has no baseline leg of site {}", plan.sites[site].name));
   check_equal_work(gaps, launches);
   check_equal_ranks(gaps, plan, launches);
+  check_equal_methods(gaps, evidence);
+  check_plausible(gaps, plan, metrics);
   check_oversubscription(gaps, evidence);
   check_amounts(gaps, plan, metrics, joint_failed);
   for (const record::FailureRow& row : evidence.failures)

@@ -66,6 +66,21 @@ INSTANTIATE_TEST_SUITE_P(
                   std::erase_if(e.legs, [&](const record::LegRow& row) { return row.leg == leg; });
                 },
                 "leg B was not launched in round 3"},
+        GapCase{"BaselinesDisturbed", [](Evidence&, plan::Plan& plan) { plan.criteria.eta_max = 0.5; },
+                "the baselines were disturbed"},
+        GapCase{"OtherWayOfWaiting",
+                [](Evidence& e, plan::Plan&) {
+                  for (record::RankRow& row : e.ranks)
+                    row.progress = row.leg == joint_of(e) ? "spin: alone" : "backoff: crowded";
+                },
+                "did not work in the same way in all launches"},
+        GapCase{"OtherReasonForTheSameWay",
+                [](Evidence& e, plan::Plan&) {
+                  for (record::RankRow& row : e.ranks)
+                    row.progress = row.leg == joint_of(e) ? "spin: alone" : "spin: crowded";
+                  e.ranks.front().compute = "another kernel";
+                },
+                "another kernel"},
         GapCase{"BaselineMissing", [](Evidence&, plan::Plan& plan) { plan.legs.erase(plan.legs.begin()); },
                 "no baseline leg of site A"},
         GapCase{"JointMissing", [](Evidence&, plan::Plan& plan) { plan.legs.pop_back(); },
