@@ -146,6 +146,16 @@ TEST(KernelCompare, StaysInsideTheBudgetWhateverTheKernelsDo) {
   }
 }
 
+TEST(KernelCompare, StaysInsideTheBudgetWhenEveryKernelHangs) {
+  Bench bench;
+  for (const char* name : {"a", "b", "c"})
+    bench.add(name, {.status = KernelStatus::timed_out});
+  const double begin_s = bench.now_s();
+  EXPECT_EQ(fastest(bench.compare(1.5)), nullptr);
+  EXPECT_LE(bench.now_s() - begin_s, 0.65 * 1.5 + 1e-9)
+      << "the first round has its share, and no finalist follows";
+}
+
 TEST(KernelCompare, ASlowMachineIsStillMeasuredWithWhatTheTimeAllows) {
   Bench bench;
   bench.add("a", {.gflops = 8});
