@@ -25,7 +25,7 @@ def main():
         certificate = json.loads(done.stdout)
         certificate = certificate.get("certificate", certificate)
         eta = next(c for c in certificate["criteria"] if c["name"] == "eta")
-        low, high = eta["interval"]["low"], eta["interval"]["high"]
+        low, high = eta["interval"]
         holding += low <= 1.0 <= high
         narrow += (high - low) / 2 <= 0.02
         print(f"{run:3}  {eta['value']:7.4f}  {low:7.4f}  {high:7.4f}  {(high - low) / 2:10.4f}  "
