@@ -13,7 +13,8 @@
 namespace lockstep::step {
 namespace {
 
-constexpr std::uint32_t kYieldsBeforeSleep = 20;
+constexpr std::int64_t kYieldNs = 100'000;
+constexpr std::int64_t kComputeSpinNs = 10'000;
 constexpr std::int64_t kShortestSleepNs = 20'000;
 constexpr std::int64_t kLongestSleepNs = 100'000;
 constexpr std::int64_t kDisciplineEveryNs = 500'000'000;
@@ -131,16 +132,27 @@ void Executor::record_end(std::uint32_t step, OpId op, std::int64_t now_ns) {
   publish(recording_.op(step, op.value()).end_ns, now_ns);
 }
 
+/// The compute thread's wait. Even where threads spin it sleeps after a while: its core may be the one that
+/// another rank's communication needs, and it has nothing to look at until then.
+template <class Condition>
+void Executor::await(const std::atomic<std::uint32_t>& events, Condition condition) const {
+  const std::int64_t spin_until_ns = options_.wait == WaitMode::spin ? clock_.now_ns() + kComputeSpinNs : 0;
+  while (!condition()) {
+    const std::uint32_t seen = events.load(std::memory_order_acquire);
+    if (condition())
+      return;
+    if (spin_until_ns != 0 && clock_.now_ns() < spin_until_ns)
+      relax_cpu();
+    else
+      events.wait(seen, std::memory_order_acquire);
+  }
+}
+
 void Executor::compute_loop() {
   prctl(PR_SET_TIMERSLACK, 1UL);
   std::uint32_t seen = 0;
   while (true) {
-    if (options_.wait == WaitMode::spin) {
-      while (go_.load(std::memory_order_acquire) == seen)
-        relax_cpu();
-    } else {
-      go_.wait(seen, std::memory_order_acquire);
-    }
+    await(go_, [&] { return go_.load(std::memory_order_acquire) != seen; });
     seen = go_.load(std::memory_order_acquire);
     if (stop_.load(std::memory_order_acquire))
       return;
@@ -156,15 +168,9 @@ void Executor::await_comm(std::size_t comm_index) {
   if (done.load(std::memory_order_acquire) == epoch_)
     return;
   const std::int64_t from = clock_.now_ns();
-  while (!stop_.load(std::memory_order_acquire)) {
-    const std::uint32_t events = comm_events_.load(std::memory_order_acquire);
-    if (done.load(std::memory_order_acquire) == epoch_)
-      break;
-    if (options_.wait == WaitMode::spin)
-      relax_cpu();
-    else
-      comm_events_.wait(events, std::memory_order_acquire);
-  }
+  await(comm_events_, [&] {
+    return stop_.load(std::memory_order_acquire) || done.load(std::memory_order_acquire) == epoch_;
+  });
   exposed_ns_[comm_index] += clock_.now_ns() - from;
 }
 
@@ -236,17 +242,13 @@ void Executor::finish_comm(std::size_t comm_index, std::int64_t now_ns) {
   comm_events_.notify_all();
 }
 
-void Executor::pause(std::uint32_t& idle_looks) const {
-  ++idle_looks;
-  if (options_.wait == WaitMode::spin) {
+void Executor::pause(std::int64_t idle_ns) const {
+  if (options_.wait == WaitMode::spin)
     relax_cpu();
-  } else if (idle_looks <= kYieldsBeforeSleep) {
+  else if (idle_ns < kYieldNs)
     sched_yield();
-  } else {
-    const std::int64_t sleep_ns =
-        std::min(kLongestSleepNs, kShortestSleepNs * (idle_looks - kYieldsBeforeSleep));
-    sleep_until_ns(monotonic_ns() + sleep_ns);
-  }
+  else
+    sleep_until_ns(monotonic_ns() + std::clamp(idle_ns / 8, kShortestSleepNs, kLongestSleepNs));
 }
 
 StepResult Executor::stop_with(StepStatus status, std::size_t comm_index, std::string message) {
@@ -263,7 +265,7 @@ StepResult Executor::stop_with(StepStatus status, std::size_t comm_index, std::s
 StepResult Executor::drive_communication(std::uint32_t step, bool validated) {
   const auto deadline_ns = static_cast<std::int64_t>(options_.op_deadline_s * 1e9);
   std::size_t next = 0;
-  std::uint32_t idle_looks = 0;
+  std::int64_t moved_ns = 0;
   while (next < plan_->comm.size() || !in_flight_.empty()) {
     const std::uint32_t events = compute_events_.load(std::memory_order_acquire);
     bool moved = false;
@@ -285,7 +287,7 @@ StepResult Executor::drive_communication(std::uint32_t step, bool validated) {
       moved = true;
     }
     if (moved) {
-      idle_looks = 0;
+      moved_ns = clock_.now_ns();
       continue;
     }
     if (in_flight_.empty()) {
@@ -296,9 +298,10 @@ StepResult Executor::drive_communication(std::uint32_t step, bool validated) {
         compute_events_.wait(events, std::memory_order_acquire);
       continue;
     }
-    pause(idle_looks);
+    const std::int64_t now_ns = clock_.now_ns();
+    pause(now_ns - moved_ns);
     const std::size_t oldest = in_flight_.front();
-    if (clock_.now_ns() - comm_begin_ns_[oldest] > deadline_ns)
+    if (now_ns - comm_begin_ns_[oldest] > deadline_ns)
       return stop_with(StepStatus::deadline, oldest, {});
   }
   return {};
@@ -351,8 +354,14 @@ StepResult Executor::run_step(std::uint32_t step, std::uint32_t flags) {
   stamp.flags = flags;
   publish(stamp.begin_ns, step_begin_ns_);
 
-  go_.fetch_add(1, std::memory_order_release);
-  go_.notify_all();
+  if (plan_->compute.empty()) {
+    compute_busy_ns_ = 0;
+    compute_end_ns_ = step_begin_ns_;
+    compute_finished_.store(epoch_, std::memory_order_relaxed);
+  } else {
+    go_.fetch_add(1, std::memory_order_release);
+    go_.notify_all();
+  }
   StepResult result = drive_communication(step, validated);
   if (result.status != StepStatus::completed)
     return result;

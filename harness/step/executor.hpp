@@ -79,7 +79,9 @@ class Executor {
   StepResult drive_communication(std::uint32_t step, bool validated);
   void launch(std::uint32_t step, std::size_t comm_index, bool validated);
   void finish_comm(std::size_t comm_index, std::int64_t now_ns);
-  void pause(std::uint32_t& idle_looks) const;
+  template <class Condition>
+  void await(const std::atomic<std::uint32_t>& events, Condition condition) const;
+  void pause(std::int64_t idle_ns) const;
   void record_begin(std::uint32_t step, OpId op, std::int64_t now_ns);
   void record_end(std::uint32_t step, OpId op, std::int64_t now_ns);
   void check_data(std::uint32_t step, StepStamp& stamp, StepResult& result);
