@@ -87,7 +87,7 @@ INSTANTIATE_TEST_SUITE_P(
                   "exposed WAN time is 7.0 % of the step, at most 3.0 % is allowed"},
         GradeCase{"BByTail", {.slow = tail()}, Grade::b, "p99 / p50", "p99 115 ms) has to stay below 110 ms"},
         GradeCase{"BByEffectiveTime",
-                  {.joint_s = 0.08, .slow = many_stalls()},
+                  {.alone_a_s = 0.09, .alone_b_s = 0.09, .joint_s = 0.08, .slow = many_stalls()},
                   Grade::b,
                   "effective-training-time ratio",
                   "stalls and restarts cost"},
