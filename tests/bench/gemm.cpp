@@ -153,6 +153,7 @@ int run(int argc, char** argv) {
   std::vector<std::string> defaults{argv[0], "--benchmark_repetitions=5",
                                     "--benchmark_enable_random_interleaving=true"};
   std::vector<char*> arguments;
+  arguments.reserve(defaults.size() + static_cast<std::size_t>(argc));
   for (std::string& text : defaults)
     arguments.push_back(text.data());
   arguments.insert(arguments.end(), argv + 1, argv + argc);
