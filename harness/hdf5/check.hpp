@@ -8,6 +8,10 @@
 /// What every source file of this room uses to call the library. Internal: nothing outside includes it.
 namespace lockstep::hdf5::detail {
 
+/// A kill can split a write where two pages of memory meet, so nothing that is checksummed and written again
+/// may lie across such a place: metadata are kept in pages of this size, see File::create().
+constexpr hsize_t kPageBytes = 4096;
+
 /// Before the first call: the library's own printing and its clean-up at exit are switched off. That clean-up
 /// would try to write again what could not be written, after main() has returned.
 void initialise() noexcept;

@@ -14,9 +14,6 @@ using detail::check_answer;
 using detail::check_id;
 
 constexpr std::size_t kMostAttributeBytes = 65'536;
-// A kill can split a write where two pages of memory meet, so nothing that is checksummed may lie across such
-// a place.
-constexpr hsize_t kPageBytes = 4096;
 // A follower that finds half-written metadata looks again after 1, 2, 4, ... ns: 2^27 ns are 134 ms in all.
 // The library's own 100 attempts would never end on a damaged file.
 constexpr unsigned kReadAttempts = 27;
@@ -37,7 +34,7 @@ PropertyListHandle access_properties() {
   PropertyListHandle list(check_id(H5Pcreate(H5P_FILE_CREATE), "H5Pcreate"));
   check(H5Pset_file_space_strategy(list.get(), H5F_FSPACE_STRATEGY_PAGE, false, 1),
         "H5Pset_file_space_strategy");
-  check(H5Pset_file_space_page_size(list.get(), kPageBytes), "H5Pset_file_space_page_size");
+  check(H5Pset_file_space_page_size(list.get(), detail::kPageBytes), "H5Pset_file_space_page_size");
   return list;
 }
 

@@ -116,6 +116,9 @@ Table Table::create(const File& file, const std::string& path, const RowLayout& 
   DatasetHandle dataset(check_id(H5Dcreate2(file.id(), path.c_str(), stored.get(), space.get(), H5P_DEFAULT,
                                             properties.get(), H5P_DEFAULT),
                                  "H5Dcreate2"));
+  H5O_info_t object;
+  check(H5Oget_info2(dataset.get(), &object, H5O_INFO_HDR), "H5Oget_info2");
+  LOCKSTEP_EXPECT(object.hdr.space.total <= detail::kPageBytes, "a kill could split this table's header");
   return {std::move(dataset), std::move(memory), layout.bytes, 0};
 }
 

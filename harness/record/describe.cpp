@@ -9,6 +9,7 @@ namespace {
 
 std::string list_of(const std::vector<OpId>& ops) {
   std::vector<std::string> indices;
+  indices.reserve(ops.size());
   for (const OpId op : ops)
     indices.push_back(std::to_string(op.value()));
   return join(indices, ",");

@@ -72,6 +72,7 @@ std::vector<FailureRow> compare_checksums(std::uint32_t leg, std::uint32_t step,
     return rows;
   }
   std::vector<std::string> held;
+  held.reserve(holders.size());
   for (const auto& [checksum, ranks] : holders)
     held.push_back(fmt::format("ranks {}: {:016x}", name_ranks(ranks), checksum));
   rows.push_back(
