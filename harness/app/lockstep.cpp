@@ -1,4 +1,6 @@
+#include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <string>
 #include <vector>
@@ -52,6 +54,14 @@ void add_plan_options(CLI::App& command, app::PlanRequest& request, bool& json) 
   command.add_flag("--json", json, "one JSON document on standard output");
 }
 
+/// A validator of the parser's kind: what is wrong, or nothing.
+std::string is_positive_number(const std::string& text) {
+  char* end = nullptr;
+  const double value = std::strtod(text.c_str(), &end);
+  const bool good = !text.empty() && *end == '\0' && value > 0.0 && std::isfinite(value);
+  return good ? std::string{} : "\"" + text + "\" is no number above 0";
+}
+
 void add_check(CLI::App& app, Requests& requests) {
   CLI::App& command = *app.add_subcommand("check", "validate a plan and print what would be launched");
   add_plan_options(command, requests.check.plan, requests.json);
@@ -60,12 +70,12 @@ void add_check(CLI::App& app, Requests& requests) {
           "--gemm-gflops", requests.check.gemm_gflops,
           "GEMM rate of one rank for the prediction, GFLOP/s [the plan's, or measured on this machine]")
       ->type_name("RATE")
-      ->check(CLI::PositiveNumber);
+      ->check(is_positive_number);
   command
       .add_option("--memory-gbps", requests.check.memory_gbps,
                   "memory rate of one rank for the prediction, GB/s (1e9) [the plan's, or 10]")
       ->type_name("RATE")
-      ->check(CLI::PositiveNumber);
+      ->check(is_positive_number);
   command.footer(
       "Examples:\n"
       "  lockstep check configs/two-sites.toml\n"

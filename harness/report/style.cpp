@@ -66,7 +66,7 @@ std::string wrap(std::string_view text, std::string_view indent, int width) {
     const bool first = line.size() == indent.size();
     if (!first && line.size() + 1 + word.size() > static_cast<std::size_t>(width)) {
       out += line + "\n";
-      line = std::string(indent) + word;
+      line = std::string(indent.size(), ' ') + word;
     } else {
       line += (first ? "" : " ") + word;
     }

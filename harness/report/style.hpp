@@ -21,7 +21,8 @@ enum class Emphasis { plain, strong, faint, good, warning, bad };
 /// The text, coloured when the style says so.
 [[nodiscard]] std::string paint(const Style& style, Emphasis emphasis, std::string_view text);
 
-/// Breaks the text at spaces into lines of at most `width` characters, each after `indent`.
+/// Breaks the text at spaces into lines of at most `width` characters: the first one after `indent`, the
+/// others after as many spaces.
 [[nodiscard]] std::string wrap(std::string_view text, std::string_view indent, int width);
 
 }  // namespace lockstep::report

@@ -42,8 +42,6 @@ Emphasis emphasis_of(const Certificate& certificate) {
 
 std::string certified_text(const Certificate& certificate) {
   const char* required = plan::to_string(certificate.required_grade);
-  if (certificate.grade == plan::Grade::inconclusive)
-    return fmt::format("NOT CERTIFIED (grade {} was required)", required);
   if (!certificate.certified)
     return fmt::format("NOT CERTIFIED (grade {} was required)", required);
   return fmt::format("{} (grade {} was required)",
@@ -53,7 +51,7 @@ std::string certified_text(const Certificate& certificate) {
 std::string number(double value, const std::string& unit) {
   if (unit == "s")
     return format_seconds(value);
-  if (unit == "1" || unit.empty())
+  if (unit == "1" || unit == "count" || unit.empty())
     return fmt::format("{:.4g}", value);
   return fmt::format("{:.4g} {}", value, unit);
 }
@@ -66,12 +64,8 @@ Cell status_cell(const Criterion& criterion) {
 }
 
 std::string criteria_table(const Certificate& certificate, const Style& style) {
-  Table table({{"status"},
-               {"criterion"},
-               {"value", Align::right},
-               {"interval"},
-               {"threshold", Align::right},
-               {"over"}});
+  Table table(
+      {{"status"}, {"criterion"}, {"value", Align::right}, {"interval"}, {"threshold", Align::right}});
   for (const Criterion& criterion : certificate.criteria) {
     std::string title = criterion.title.empty() ? criterion.name : criterion.title;
     if (!criterion.for_grade_a)
@@ -83,14 +77,23 @@ std::string criteria_table(const Certificate& certificate, const Style& style) {
                                                  number(criterion.interval->high, criterion.unit))
                                    : ""},
                {fmt::format("{} {}", criterion.bound == certify::Bound::at_least ? ">=" : "<=",
-                            number(criterion.threshold, criterion.unit))},
-               {criterion.axis, Emphasis::faint}});
+                            number(criterion.threshold, criterion.unit))}});
   }
   std::string text = table.render(style);
   const bool starred = std::any_of(certificate.criteria.begin(), certificate.criteria.end(),
                                    [](const Criterion& one) { return !one.for_grade_a; });
   if (starred)
     text += "  * decides about another grade than A\n";
+  return text;
+}
+
+/// Over what each value is taken: what a reader of a quantile or a ratio asks next.
+std::string axes(const Certificate& certificate, const Style& style) {
+  std::string text;
+  for (const Criterion& criterion : certificate.criteria) {
+    if (!criterion.axis.empty())
+      text += wrap(fmt::format("{}: {}", criterion.name, criterion.axis), "  - ", style.width);
+  }
   return text;
 }
 
@@ -151,13 +154,15 @@ std::string verdict_text(const Certificate& certificate, const std::string& fold
       headed(style, Emphasis::warning,
              "A rehearsal, and no certificate of hardware:", bullets(certificate.rehearsal_reasons, style));
   text += headed(style, Emphasis::strong, "Why", bullets(certificate.reasons, style));
-  text += headed(style, Emphasis::warning, "What the evidence lacks", bullets(certificate.gaps, style));
+  if (certificate.gaps != certificate.reasons)
+    text += headed(style, Emphasis::warning, "What the evidence lacks", bullets(certificate.gaps, style));
   text += headed(style, Emphasis::strong, "Criteria", criteria_table(certificate, style));
   text += headed(style, Emphasis::strong, "Step time of each leg, over steady steps of all its rounds",
                  leg_table(certificate, style));
   text +=
       "  compute, exposed communication and waiting: of the worst rank in each step; tokens/s of all ranks\n";
   text += headed(style, Emphasis::strong, "What would lift the grade", bullets(certificate.advice, style));
+  text += headed(style, Emphasis::faint, "What each value is taken over", axes(certificate, style));
   text += fmt::format(
       "\nFiles  {}\n"
       "  certificate.json  the verdict, for machines\n"
@@ -184,7 +189,7 @@ std::string verification_text(const certify::FolderVerification& found, const st
   const std::size_t shown = std::min(differences.size(), kMostDifferences);
   for (std::size_t i = 0; i < shown; ++i) {
     const certify::Difference& one = differences[i];
-    table.add({{one.path.empty() ? "(white space or order)" : one.path}, {one.stated}, {one.recomputed}});
+    table.add({{one.path.empty() ? "(whole file)" : one.path}, {one.stated}, {one.recomputed}});
   }
   text += table.render(style);
   if (shown < differences.size())
@@ -201,7 +206,12 @@ std::string verification_json(const certify::FolderVerification& found, const st
       {"results", folder},
       {"equal", found.verification.equal()},
       {"differences", differences},
-      {"recomputed", nlohmann::ordered_json::parse(certify::serialize(found.recomputed))}};
+      {"recomputed",
+       {{"grade", plan::to_string(found.recomputed.grade)},
+        {"required_grade", plan::to_string(found.recomputed.required_grade)},
+        {"certified", found.recomputed.certified},
+        {"rehearsal", found.recomputed.is_rehearsal()},
+        {"evidence_sha256", found.recomputed.evidence_sha256}}}};
   return document.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 
