@@ -20,7 +20,7 @@ std::int64_t ns(double seconds) {
 
 /// Offsets that no floating-point number of nanoseconds would survive, and that drift.
 std::int64_t offset_at(std::uint32_t rank, std::int64_t common_ns) {
-  return rank == 0 ? 0 : 4'000'000'000'000'000'123 * rank / 4 + common_ns / 50'000 * rank;
+  return rank == 0 ? 0 : 1'300'000'000'000'000'123 * rank + common_ns / 50'000 * rank;
 }
 
 class Builder {
