@@ -69,7 +69,8 @@ std::vector<char*> pointers_to(const std::vector<std::string>& texts) {
   sigset_t none;
   sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
-  for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGCHLD, SIGPIPE, SIGXFSZ})
+  // All of them: a shell that started us in the background may have had SIGINT and SIGQUIT ignored.
+  for (int number = 1; number < NSIG; ++number)
     static_cast<void>(::signal(number, SIG_DFL));
   auto argv = pointers_to(order.argv);
   auto environment = pointers_to(order.environment);

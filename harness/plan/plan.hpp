@@ -130,9 +130,9 @@ struct Criteria {
   double eta_a_plus = 0.97;       ///< lower end of eta's interval
   double eta_a = 0.95;
   double eta_b = 0.85;
-  double eta_max = 1.05;                ///< lower end of eta's interval above it: the baselines were disturbed
-  double tail_ratio_max = 1.10;         ///< p99/p50 of the joint leg's step time
-  double exposed_wan_max = 0.03;        ///< exposed WAN time / step time
+  double eta_max = 1.05;          ///< lower end of eta's interval above it: the baselines were disturbed
+  double tail_ratio_max = 1.10;   ///< p99/p50 of the joint leg's step time
+  double exposed_wan_max = 0.03;  ///< exposed WAN time / step time
   double site_contribution_min = 0.90;  ///< (joint - the other sites alone) / this site alone
   double effective_time_min = 0.90;     ///< effective-training-time ratio
   double clock_bound_max = 0.05;        ///< bound of the clock error / median step time

@@ -88,7 +88,8 @@ TEST_P(TransformerShapes, EveryParameterIsReducedOnceAndUpdatedOnce) {
   EXPECT_DOUBLE_EQ(static_cast<double>(reduced), parameters_per_rank(workload));
   const auto& update = std::get<step::Update>(graph.ops.back().work);
   EXPECT_EQ(update.elements, reduced);
-  EXPECT_EQ(std::set<BufferId>(update.gradients.begin(), update.gradients.end()).size(), update.gradients.size());
+  EXPECT_EQ(std::set<BufferId>(update.gradients.begin(), update.gradients.end()).size(),
+            update.gradients.size());
 }
 
 TEST_P(TransformerShapes, ABucketWaitsForItsLastGradient) {
