@@ -7,7 +7,8 @@ function(lockstep_test name)
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE ${ARG_LINK} GTest::gmock GTest::gtest_main)
   add_test(NAME ${name} COMMAND ${name})
-  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT})
+  # An allocation that cannot be is an error to be handled, also under AddressSanitizer.
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} ENVIRONMENT "ASAN_OPTIONS=allocator_may_return_null=1")
 endfunction()
 
 # lockstep_mpi_test(NAME SOURCES x.cpp LINK rooms... RANKS 1 2 4 [TIMEOUT s]): one ctest entry per rank count,

@@ -146,11 +146,12 @@ LegResult LegRunner::close(Running& running) {
   }
   record::LegEndRow end;
   end.leg = running.row.leg;
-  end.outcome = running.interrupted ? "interrupted" : running.overdue ? "failed" : "completed";
+  // The merger looks at the evidence: `completed` stays only when every rank's journal is whole, whatever the
+  // launcher did.
+  end.outcome = running.interrupted ? "interrupted" : "completed";
   end.exit_status = running.end->exit_status;
   end.ended_utc_ns = utc_ns();
   end.message = result.diagnosis ? result.diagnosis->message : "";
-  // The merger looks at the evidence: `completed` stays only when every rank's journal is whole.
   result.end = running.merger.finish(end);
   if (result.diagnosis && result.end.outcome == "failed") {
     record::FailureRow failure;

@@ -9,12 +9,23 @@
 #include "harness/core/error.hpp"
 
 namespace lockstep::campaign {
+namespace {
+
+bool is_ignored(int number) {
+  struct sigaction now {};
+  return ::sigaction(number, nullptr, &now) == 0 && now.sa_handler == SIG_IGN;
+}
+
+}  // namespace
 
 StopSignals::StopSignals() {
   sigset_t wanted;
   sigemptyset(&wanted);
-  for (const int number : {SIGINT, SIGTERM, SIGHUP})
-    sigaddset(&wanted, number);
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
+    // A blocked signal is queued even where it is ignored, so this has to be asked.
+    if (number != SIGHUP || !is_ignored(number))
+      sigaddset(&wanted, number);
+  }
   fd_ = UniqueFd(::signalfd(-1, &wanted, SFD_NONBLOCK | SFD_CLOEXEC));
   if (!fd_.valid() || ::sigprocmask(SIG_BLOCK, &wanted, &previous_) != 0) {
     throw RunError({.what = "cannot take over the stop signals",

@@ -11,6 +11,8 @@ namespace lockstep::campaign {
 /// blocked, so that none of them can interrupt the writing of evidence, however often Ctrl-C is pressed. No
 /// handler runs.
 ///
+/// SIGHUP is left alone where it was ignored already (nohup): such a run is meant to outlive its terminal.
+///
 /// Make it before any thread is started and before the first child process. Signals that came are used up
 /// when it dies.
 class StopSignals {

@@ -197,6 +197,11 @@ class Certify(unittest.TestCase):
         self.assertEqual(shown.returncode, 0, shown.stderr)
         self.assertIn("cut short", shown.stdout)
 
+    def test_the_controller_does_not_link_mpi(self):
+        libraries = subprocess.run(["ldd", LOCKSTEP], capture_output=True, text=True, check=True).stdout
+        self.assertIn("libhdf5", libraries)
+        self.assertNotIn("libmpi", libraries)
+
     def test_bad_input_to_the_ranks(self):
         done = self.run_to_end(FAKE_MODE="bad_input")
         self.assertEqual(done.returncode, 2)

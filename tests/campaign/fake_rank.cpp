@@ -1,6 +1,6 @@
 // Stands in for lockstep-rank: leaves a journal as a rank does, computes and sends nothing, and misbehaves on
-// demand. FAKE_MODE=<mode>[@<leg index>]: ok, slow, hang, killed, bad_input, never, no_journal; everywhere or
-// in one launch only.
+// demand. FAKE_MODE=<mode>[@<leg index>]: ok, slow, hang, killed, late, bad_input, never, no_journal;
+// everywhere or in one launch only.
 
 #include <csignal>
 #include <cstdio>
@@ -173,5 +173,7 @@ int main(int argc, char** argv) {
   where.phase = record::RankPhase::finalizing;
   journal.complete();
   where.phase = record::RankPhase::done;
+  if (mode == "late")
+    wait_for_ever();
   return 0;
 }

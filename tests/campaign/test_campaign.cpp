@@ -128,6 +128,15 @@ TEST_F(CampaignTest, AHangIsStoppedAtItsDeadlineAndIsData) {
   EXPECT_EQ(outcomes(found).back(), "A completed");
 }
 
+TEST_F(CampaignTest, ALaunchThatDoesNotEndIsStoppedAndItsWholeEvidenceCounts) {
+  ::setenv("FAKE_MODE", "late@0", 1);
+  static_cast<void>(run(colocated_plan({"deadlines.finalize_s=0.5"})));
+  const auto found = evidence();
+  EXPECT_EQ(found.leg_ends[0].outcome, "completed");
+  EXPECT_THAT(found.leg_ends[0].message, HasSubstr("did not end"));
+  EXPECT_TRUE(found.failures.empty());
+}
+
 TEST_F(CampaignTest, RanksThatNeverStepAreStopped) {
   ::setenv("FAKE_MODE", "never@0", 1);
   static_cast<void>(run(colocated_plan({"deadlines.launch_s=0.4", "deadlines.init_s=0.4"})));

@@ -26,6 +26,16 @@ TEST(StopSignals, AreReadAndNeverInterrupt) {
   EXPECT_TRUE(stop.stop_requested()) << "a request stays";
 }
 
+TEST(StopSignals, LeaveAHangUpAloneThatIsIgnored) {
+  static_cast<void>(std::signal(SIGHUP, SIG_IGN));
+  StopSignals stop;
+  ASSERT_EQ(::raise(SIGHUP), 0);
+  EXPECT_FALSE(stop.stop_requested());
+  ASSERT_EQ(::raise(SIGINT), 0);
+  EXPECT_TRUE(stop.stop_requested());
+  static_cast<void>(std::signal(SIGHUP, SIG_DFL));
+}
+
 TEST(StopSignals, RestoreTheMaskAndSwallowWhatCame) {
   {
     StopSignals stop;
