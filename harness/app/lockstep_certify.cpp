@@ -100,7 +100,9 @@ ExitCode run_certify(const CertifyRequest& request) {
 
   // From here to the end a stop signal is read, never delivered: the verdict gets written however often it
   // comes.
-  campaign::StopSignals stop;
+  // Never destroyed: a signal between the verdict and the end of the process must not turn the exit code into
+  // its own.
+  static campaign::StopSignals& stop = *new campaign::StopSignals;
   const auto folder = campaign::ResultsFolder::create(request.out, plan.name, utc_ns());
   report::ProgressPrinter progress(stderr, report::style_of(STDERR_FILENO));
   const campaign::Result result = campaign::run(

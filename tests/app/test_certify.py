@@ -19,7 +19,7 @@ import unittest
 import uuid
 
 HERE = pathlib.Path(__file__).resolve().parent
-FAKE_MPIRUN = HERE.parent / "campaign" / "fake_mpirun.sh"
+FAKE_MPIRUN = HERE.parent / "campaign" / "fake_mpirun.py"
 LOCKSTEP = ""
 FAKE_RANK = ""
 LIMIT_S = 60
