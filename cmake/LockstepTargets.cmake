@@ -4,6 +4,10 @@ add_library(lockstep_flags INTERFACE)
 target_compile_features(lockstep_flags INTERFACE cxx_std_20)
 target_compile_options(lockstep_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wnon-virtual-dtor
                                                 -Woverloaded-virtual -Wold-style-cast -Werror)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  # A false positive of GCC 12 at -O3: const char* + std::string (https://gcc.gnu.org/bugzilla/show_bug.cgi?id=105651).
+  target_compile_options(lockstep_flags INTERFACE -Wno-restrict)
+endif()
 target_include_directories(lockstep_flags INTERFACE ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR}/generated)
 if(LOCKSTEP_DEBUG_CHECKS)
   target_compile_definitions(lockstep_flags INTERFACE LOCKSTEP_DEBUG_CHECKS=1)
