@@ -336,17 +336,31 @@ class Builder {
         send_bucket(bucket, end);
     }
     LOCKSTEP_EXPECT(sent_.size() == bucket_elements_.size(), "a bucket was never sent");
+    prefix_.clear();
+    if (workload_.gradient_clipping) {
+      add_update("optimizer", 0, parameters_, reduced_, sent_);
+      return;
+    }
+    std::uint64_t offset = 0;
+    for (std::uint32_t bucket = 0; bucket < bucket_elements_.size(); ++bucket) {
+      add_update("bucket" + std::to_string(bucket) + ".optimizer", offset, bucket_elements_[bucket],
+                 {reduced_[bucket]}, {sent_[bucket]});
+      offset += bucket_elements_[bucket];
+    }
+  }
+
+  void add_update(const std::string& name, std::uint64_t offset, std::uint64_t elements,
+                  std::vector<BufferId> gradients, std::vector<OpId> after) {
     step::Update update;
-    update.elements = parameters_;
-    update.gradients = reduced_;
-    update.parameters = weights_buffer_;
-    update.first_moment = first_moment_;
-    update.second_moment = second_moment_;
+    update.elements = elements;
+    update.gradients = std::move(gradients);
+    update.parameters = {weights_buffer_, offset};
+    update.first_moment = {first_moment_, offset};
+    update.second_moment = {second_moment_, offset};
     Op op;
     op.work = std::move(update);
-    op.after = sent_;
-    prefix_.clear();
-    add("optimizer", Phase::optimizer, std::move(op));
+    op.after = std::move(after);
+    add(name, Phase::optimizer, std::move(op));
   }
 
   const plan::Workload& workload_;

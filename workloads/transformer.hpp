@@ -18,7 +18,10 @@ namespace lockstep::workloads {
 /// Gradients lie in buckets in the order in which backward completes them (head first, embedding last). A
 /// bucket closes once it holds `bucket_parameters` (0: max(40M, 1M x data-parallel ranks), Megatron-LM's
 /// default) and is all-reduced over the data-parallel group when its last gradient of the last micro-batch is
-/// there; without `overlap`, after the whole backward pass. The optimizer waits for all of them.
+/// there; without `overlap`, after the whole backward pass. With `gradient_clipping`
+/// the optimizer's one pass over all parameters waits for all of them, since it scales by the norm of the
+/// whole gradient; without, each bucket's part is updated once that bucket is reduced, after the backward
+/// pass.
 ///
 /// Not modelled: element-wise work (norms, softmax, activation, embedding look-up). Norm weights and the
 /// embedding have gradients that are communicated, and no GEMM.

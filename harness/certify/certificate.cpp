@@ -92,6 +92,7 @@ Certificate make_certificate(const record::Evidence& evidence, const plan::Plan&
   certificate.evidence_sha256 = evidence_sha256;
   certificate.required_grade = plan.criteria.required_grade;
   certificate.rehearsal_reasons = why_rehearsal(evidence, plan);
+  certificate.changed_criteria = plan::changed_criteria(plan);
   certificate.metrics = compute_metrics(evidence, plan);
   certificate.criteria = judge(certificate.metrics, plan);
   certificate.gaps = find_gaps(evidence, plan, certificate.metrics);

@@ -33,6 +33,7 @@ struct Certificate {
   plan::Grade required_grade = plan::Grade::a;
   bool certified = false;
   std::vector<std::string> rehearsal_reasons;  ///< empty: a run on real hardware at real speed
+  std::vector<std::string> changed_criteria;   ///< what the plan asks for other than by default
   std::vector<std::string> reasons;            ///< why this grade
   std::vector<std::string> advice;             ///< the least change that would lift it
   std::vector<std::string> gaps;               ///< what the evidence lacks

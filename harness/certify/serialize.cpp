@@ -137,6 +137,7 @@ std::string serialize(const Certificate& certificate) {
   json["certified"] = certificate.certified;
   json["exit_code"] = static_cast<int>(exit_code(certificate));
   json["rehearsal"] = {{"is", certificate.is_rehearsal()}, {"reasons", certificate.rehearsal_reasons}};
+  json["changed_criteria"] = certificate.changed_criteria;
   json["reasons"] = certificate.reasons;
   json["advice"] = certificate.advice;
   json["missing"] = certificate.gaps;

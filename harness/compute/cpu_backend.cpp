@@ -72,9 +72,9 @@ class CpuBackend final : public step::ComputeBackend {
   }
 
   void apply(const step::Update& update, step::BufferSet& buffers) const {
-    float* parameters = buffers.floats({update.parameters, 0});
-    float* first = buffers.floats({update.first_moment, 0});
-    float* second = buffers.floats({update.second_moment, 0});
+    float* parameters = buffers.floats(update.parameters);
+    float* first = buffers.floats(update.first_moment);
+    float* second = buffers.floats(update.second_moment);
     for (const BufferId id : update.gradients) {
       const std::uint64_t count = elements_[id.value()];
       adam_update({}, count, buffers.floats({id, 0}), parameters, first, second);

@@ -89,6 +89,8 @@ std::vector<Key> make_table() {
        integer64([](D d) -> std::uint64_t& { return d.plan.workload.bucket_parameters; }, 0,
                  1'000'000'000'000)},
       {"workload.overlap", BooleanField{[](D d) -> bool& { return d.plan.workload.overlap; }}},
+      {"workload.gradient_clipping",
+       BooleanField{[](D d) -> bool& { return d.plan.workload.gradient_clipping; }}},
       {"workload.shape.layers", integer([](D d) -> U32 { return d.plan.workload.model.layers; }, 1, 4096),
        required},
       {"workload.shape.hidden", integer([](D d) -> U32 { return d.plan.workload.model.hidden; }, 1, 1048576),
@@ -306,8 +308,8 @@ std::string requirement_text(const Field& field) {
   return std::visit(Text{}, field);
 }
 
-std::string default_text(const Key& key) {
-  struct Default {
+std::string value_text(const Field& field, Draft& draft) {
+  struct Value {
     Draft& draft;
     std::string operator()(const StringField& f) const { return quoted(f.at(draft)); }
     std::string operator()(const StringsField& f) const {
@@ -324,12 +326,16 @@ std::string default_text(const Key& key) {
     std::string operator()(const ChoiceField& f) const { return quoted(f.choices[f.chosen(draft)]); }
     std::string operator()(const FreeTableField&) const { return "{}"; }
   };
+  return std::visit(Value{draft}, field);
+}
+
+std::string default_text(const Key& key) {
   if (key.presence == Presence::required)
     return "required";
   Draft draft;  // default-constructed: the defaults are written in plan.hpp and nowhere else
   draft.plan.sites.emplace_back();
   draft.legs.emplace_back();
-  return std::visit(Default{draft}, key.field);
+  return value_text(key.field, draft);
 }
 
 }  // namespace lockstep::plan

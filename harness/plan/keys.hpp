@@ -85,6 +85,8 @@ struct Key {
 [[nodiscard]] std::string limits_text(const Field& field);
 /// `an integer, 1 to 1000000`
 [[nodiscard]] std::string requirement_text(const Field& field);
+/// What the draft holds, as TOML. Keys of `[[site]]` and `[[leg]]`: of the last entry.
+[[nodiscard]] std::string value_text(const Field& field, Draft& draft);
 /// The default as TOML.
 [[nodiscard]] std::string default_text(const Key& key);
 

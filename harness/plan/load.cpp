@@ -2,6 +2,8 @@
 
 #include <sstream>
 
+#include <fmt/format.h>
+
 #include "harness/core/posix.hpp"
 #include "harness/plan/check.hpp"
 #include "harness/plan/keys.hpp"
@@ -32,6 +34,20 @@ Plan parse_plan(std::string_view text, const std::string& name_for_messages,
     draft.plan.text = canonical.str();
   }
   return std::move(draft.plan);
+}
+
+std::vector<std::string> changed_criteria(const Plan& plan) {
+  Draft draft;
+  draft.plan.criteria = plan.criteria;
+  std::vector<std::string> changes;
+  for (const Key& key : key_table()) {
+    if (section_of(key.path) != "criteria")
+      continue;
+    const std::string value = value_text(key.field, draft);
+    if (value != default_text(key))
+      changes.push_back(fmt::format("{} = {} (by default {})", leaf_of(key.path), value, default_text(key)));
+  }
+  return changes;
 }
 
 Plan load_plan(const std::string& path, std::span<const std::string> overrides) {

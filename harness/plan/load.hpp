@@ -33,4 +33,8 @@ struct KeyInfo {
 [[nodiscard]] Plan parse_plan(std::string_view text, const std::string& name_for_messages,
                               std::span<const std::string> overrides = {});
 
+/// What the plan asks for other than by default, a line each: `tail_ratio_max = 1.3 (by default 1.1)`. A
+/// reader of the verdict has to see that a criterion was loosened.
+[[nodiscard]] std::vector<std::string> changed_criteria(const Plan& plan);
+
 }  // namespace lockstep::plan

@@ -51,6 +51,8 @@ struct Workload {
   std::uint64_t bucket_parameters =
       0;                ///< least parameters in a gradient bucket; 0: max(40M, 1M x data-parallel ranks)
   bool overlap = true;  ///< reduce a bucket while the rest of the backward pass runs
+  /// The optimizer needs the norm of all gradients first; else each bucket is updated once it is reduced.
+  bool gradient_clipping = true;
   bool operator==(const Workload&) const = default;
 };
 

@@ -153,6 +153,8 @@ std::string verdict_text(const Certificate& certificate, const std::string& fold
   text +=
       headed(style, Emphasis::warning,
              "A rehearsal, and no certificate of hardware:", bullets(certificate.rehearsal_reasons, style));
+  text += headed(style, Emphasis::warning,
+                 "Criteria that the plan changes:", bullets(certificate.changed_criteria, style));
   text += headed(style, Emphasis::strong, "Why", bullets(certificate.reasons, style));
   if (certificate.gaps != certificate.reasons)
     text += headed(style, Emphasis::warning, "What the evidence lacks", bullets(certificate.gaps, style));

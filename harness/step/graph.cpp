@@ -46,9 +46,9 @@ class GraphCheck {
       gradients += graph_.buffer(id).elements;
     }
     LOCKSTEP_EXPECT(gradients == update.elements, "gradients of an update differ from its length");
-    check_extent({update.parameters, 0}, update.elements);
-    check_extent({update.first_moment, 0}, update.elements);
-    check_extent({update.second_moment, 0}, update.elements);
+    check_extent(update.parameters, update.elements);
+    check_extent(update.first_moment, update.elements);
+    check_extent(update.second_moment, update.elements);
   }
   void check_work(const Comm& comm) const {
     LOCKSTEP_EXPECT(comm.group.value() < graph_.groups.size(), "no such group");

@@ -66,9 +66,9 @@ struct Update {
   std::uint64_t elements = 0;
   Dtype dtype = Dtype::f32;
   std::vector<BufferId> gradients;  ///< in order, together `elements` long
-  BufferId parameters;
-  BufferId first_moment;
-  BufferId second_moment;
+  BufferRef parameters;             ///< `elements` from here on; so of the moments
+  BufferRef first_moment;
+  BufferRef second_moment;
   /// Memory traffic: 4 reads and 3 writes of every element.
   [[nodiscard]] double bytes() const { return 7.0 * static_cast<double>(elements) * bytes_of(dtype); }
 };

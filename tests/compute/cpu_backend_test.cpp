@@ -109,6 +109,20 @@ TEST(CpuBackend, UpdatesTheParametersOfEachGradientBufferInOrder) {
   EXPECT_EQ(stored(4), second);
 }
 
+TEST(CpuBackend, UpdatesOnlyTheParametersThatTheUpdateRefersTo) {
+  step::StepGraph graph = update_graph();
+  auto& update = std::get<step::Update>(graph.ops[0].work);
+  update.elements = 5;
+  update.gradients = {BufferId{1}};
+  update.parameters.offset = update.first_moment.offset = update.second_moment.offset = 3;
+  step::BufferSet buffers(graph, step::BufferSet::Need::all, RankId{0});
+  const float* p = buffers.floats({BufferId{2}, 0});
+  const std::vector<float> before(p, p + 8);
+  make_cpu_backend(graph, any_library())->run(graph.ops[0], buffers, 0);
+  for (std::size_t i = 0; i < 8; ++i)
+    EXPECT_EQ(p[i] == before[i], i < 3) << i;
+}
+
 TEST(CpuBackend, RefusesWhatIsNotSinglePrecision) {
   for (const step::Dtype dtype : {step::Dtype::f64, step::Dtype::bf16, step::Dtype::f16}) {
     step::Gemm gemm = gemm_of(2, 2, 2);

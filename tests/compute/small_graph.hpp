@@ -49,9 +49,9 @@ inline step::StepGraph update_graph() {
   step::Update update;
   update.elements = 8;
   update.gradients = {BufferId{0}, BufferId{1}};
-  update.parameters = BufferId{2};
-  update.first_moment = BufferId{3};
-  update.second_moment = BufferId{4};
+  update.parameters = {BufferId{2}, 0};
+  update.first_moment = {BufferId{3}, 0};
+  update.second_moment = {BufferId{4}, 0};
   step::Op op;
   op.name = "optimizer";
   op.work = update;

@@ -41,6 +41,17 @@ TEST(RehearsalReasons, NameWhatIsNotReal) {
   EXPECT_THAT(rehearsal_reasons(parse_plan(cpu, "plan.toml")), ElementsAre(HasSubstr("colocated")));
 }
 
+TEST(ChangedCriteria, AreThoseThatDifferFromTheDefaults) {
+  EXPECT_THAT(
+      changed_criteria(parse_plan(kColocated, "plan.toml", std::vector<std::string>{"criteria.eta_a=0.95"})),
+      IsEmpty());
+  EXPECT_THAT(
+      changed_criteria(parse_plan(
+          kColocated, "plan.toml",
+          std::vector<std::string>{"criteria.tail_ratio_max=1.5", "criteria.required_grade=\"B\""})),
+      ElementsAre("required_grade = \"B\" (by default \"A\")", "tail_ratio_max = 1.5 (by default 1.1)"));
+}
+
 TEST(ToString, SaysWhatAPlanAndACertificateSay) {
   EXPECT_STREQ(to_string(Grade::a_plus), "A+");
   EXPECT_STREQ(to_string(Grade::a), "A");

@@ -62,6 +62,13 @@ TEST(Verdict, ARehearsalIsNeverCalledCertified) {
   EXPECT_THAT(verdict_text(certificate, "f", {}), HasSubstr("\nCERTIFIED"));
 }
 
+TEST(Verdict, TellsWhichCriteriaThePlanChanges) {
+  certify::Certificate certificate = certificate_of({});
+  certificate.changed_criteria = {"tail_ratio_max = 1.5 (by default 1.1)"};
+  EXPECT_THAT(verdict_text(certificate, "f", {}),
+              HasSubstr("Criteria that the plan changes:\n  - tail_ratio_max = 1.5 (by default 1.1)\n"));
+}
+
 TEST(Verdict, AFailedVerdictNeverLooksLikeAPass) {
   certify::Certificate certificate = certificate_of({});
   certificate.certified = false;

@@ -164,6 +164,28 @@ TEST(Transformer, OverlapDecidesWhenBucketsAreSent) {
   EXPECT_DOUBLE_EQ(overlapped.flops(), serial.flops());
 }
 
+TEST(Transformer, WithoutClippingEachBucketIsUpdatedOnItsOwn) {
+  plan::Workload workload = workload_of(small_model(true));
+  const StepGraph whole = build_transformer(workload, {{2, 2}});
+  workload.gradient_clipping = false;
+  const StepGraph parts = build_transformer(workload, {{2, 2}});
+  const std::vector<OpId> reductions = parts.comm_ops();
+  ASSERT_GT(reductions.size(), 2U);
+  ASSERT_EQ(parts.ops.size(), whole.ops.size() + reductions.size() - 1);
+  std::uint64_t updated = 0;
+  for (std::size_t i = 0; i < reductions.size(); ++i) {
+    const step::Op& op = parts.ops[parts.ops.size() - reductions.size() + i];
+    const auto& update = std::get<step::Update>(op.work);
+    EXPECT_EQ(op.after, std::vector<OpId>{reductions[i]});
+    EXPECT_EQ(update.gradients,
+              std::vector<BufferId>{std::get<Comm>(parts.op(reductions[i]).work).to.buffer});
+    for (const step::BufferRef& ref : {update.parameters, update.first_moment, update.second_moment})
+      EXPECT_EQ(ref.offset, updated) << "parameters lie in the order of their buckets";
+    updated += update.elements;
+  }
+  EXPECT_EQ(updated, std::get<step::Update>(whole.ops.back().work).elements);
+}
+
 TEST(Transformer, BucketsFollowTheAskedSize) {
   plan::Workload workload = workload_of(small_model(true));
   const auto buckets = [&workload] { return build_transformer(workload, {{2, 2}}).comm_ops().size(); };
