@@ -1,6 +1,5 @@
 #pragma once
 
-#include <compare>
 #include <cstdint>
 #include <functional>
 
@@ -13,7 +12,8 @@ class StrongId {
   constexpr StrongId() = default;
   constexpr explicit StrongId(std::uint32_t value) : value_(value) {}
   [[nodiscard]] constexpr std::uint32_t value() const { return value_; }
-  constexpr auto operator<=>(const StrongId&) const = default;
+  constexpr bool operator==(const StrongId&) const = default;
+  constexpr bool operator<(const StrongId& other) const { return value_ < other.value_; }
 
  private:
   std::uint32_t value_ = 0;

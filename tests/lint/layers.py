@@ -36,7 +36,7 @@ FOREIGN = {
 }
 # Rooms that the controller is made of; none of them may need MPI.
 WITHOUT_MPI = {"harness/record", "harness/watch", "harness/campaign", "harness/certify", "harness/report",
-               "harness/plan", "harness/stats", "harness/step"}
+               "harness/lab", "harness/plan", "harness/stats", "harness/step"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^">]+)[">]', re.M)
 
 
