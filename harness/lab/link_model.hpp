@@ -42,8 +42,8 @@ struct LinkSettings {
   double loss = 0.0;              ///< probabilities a packet
   double duplication = 0.0;
   double corruption = 0.0;
-  BurstLoss burst_loss;
-  Flapping flapping;
+  BurstLoss burst_loss = {};
+  Flapping flapping = {};
 };
 
 /// Throws InputError when a setting is impossible: a probability outside 0..1, a negative time or rate, an

@@ -169,10 +169,8 @@ TEST(LinkModel, DuplicatesAndCorruptsTheShareAskedFor) {
   int copies = 0;
   for (const Passage& one : offer_many(link, kPackets, 1000)) {
     copies += one.copy_due_ns ? 1 : 0;
-    if (one.copy_due_ns)
-      EXPECT_GE(*one.copy_due_ns, one.due_ns);
-    if (one.flipped_bit)
-      EXPECT_LT(*one.flipped_bit, kPacket * 8);
+    EXPECT_GE(one.copy_due_ns.value_or(one.due_ns), one.due_ns);
+    EXPECT_LT(one.flipped_bit.value_or(0), kPacket * 8);
   }
   EXPECT_EQ(link.counters().duplicated, static_cast<std::uint64_t>(copies));
   EXPECT_NEAR(copies / double{kPackets}, 0.02, tolerance(0.02, kPackets));
