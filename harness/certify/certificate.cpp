@@ -1,6 +1,7 @@
 #include "harness/certify/certificate.hpp"
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include <fmt/format.h>
@@ -16,6 +17,19 @@
 namespace lockstep::certify {
 namespace {
 
+/// Hosts that had ranks of more than one site: those sites are not apart, whatever the plan says.
+std::vector<std::string> hosts_of_several_sites(const record::Evidence& evidence) {
+  std::map<std::string, std::set<std::string>> sites;
+  for (const record::RankRow& row : evidence.ranks)
+    if (!row.host.empty() && !row.site.empty())
+      sites[row.host].insert(row.site);
+  std::vector<std::string> hosts;
+  for (const auto& [host, of_host] : sites)
+    if (of_host.size() > 1)
+      hosts.push_back(host);
+  return hosts;
+}
+
 /// From the plan, and from what the ranks say that they did.
 std::vector<std::string> why_rehearsal(const record::Evidence& evidence, const plan::Plan& plan) {
   std::vector<std::string> reasons = plan::rehearsal_reasons(plan);
@@ -25,6 +39,11 @@ std::vector<std::string> why_rehearsal(const record::Evidence& evidence, const p
                       [](const record::RankRow& row) { return row.compute.rfind("paced", 0) == 0; });
     if (paced > 0)
       reasons.push_back(fmt::format("{} ranks waited instead of computing", paced));
+  }
+  if (plan.placement != plan::Placement::colocated) {
+    const std::vector<std::string> shared = hosts_of_several_sites(evidence);
+    if (!shared.empty())
+      reasons.push_back(fmt::format("host {} had ranks of more than one site", join(shared, ", ")));
   }
   return reasons;
 }
@@ -56,7 +75,7 @@ std::string describe_failure_rate(const record::Evidence& evidence, const plan::
   }
   std::set<std::string> hosts;
   for (const record::RankRow& row : evidence.ranks)
-    if (joint.contains(row.leg))
+    if (joint.contains(row.leg) && !row.host.empty())  // nothing is known of a missing rank's host
       hosts.insert(row.host);
   const double exposure = hours * static_cast<double>(hosts.size());
   if (!(exposure > 0.0))

@@ -91,6 +91,27 @@ void check_clock(Gaps& gaps, const Launch& launch) {
     gaps.push_back(fmt::format("{}: the clock's error bound is not stated", name_of(launch)));
 }
 
+/// What was run must be what the plan asks for: a shorter or smaller run says nothing about it.
+void check_as_planned(Gaps& gaps, const plan::Plan& plan, const plan::Leg& leg, const Launch& launch) {
+  if (launch.leg->steps != plan.run.steps || launch.leg->warmup_steps != plan.run.warmup_steps)
+    gaps.push_back(fmt::format("{} had {} steps after {} to warm up, the plan says {} after {}",
+                               name_of(launch), launch.leg->steps, launch.leg->warmup_steps, plan.run.steps,
+                               plan.run.warmup_steps));
+  const auto declared = plan::declared_ranks(plan, leg);
+  if (declared && launch.leg->ranks != *declared)
+    gaps.push_back(
+        fmt::format("{} had {} ranks, the plan says {}", name_of(launch), launch.leg->ranks, *declared));
+  std::set<std::string> sites;
+  for (const record::RankRow* row : launch.ranks)
+    if (row->state != "missing")
+      sites.insert(row->site);
+  std::set<std::string> planned;
+  for (const SiteId site : leg.sites)
+    planned.insert(plan.sites[site.value()].name);
+  if (sites != planned && launch.completed())
+    gaps.push_back(fmt::format("{} had ranks of other sites than its own", name_of(launch)));
+}
+
 void check_completed(Gaps& gaps, const Launch& launch) {
   for (const std::string& defect : launch.defects)
     gaps.push_back(fmt::format("{}: {}", name_of(launch), defect));
@@ -114,7 +135,14 @@ void check_leg(Gaps& gaps, const record::Evidence& evidence, const plan::Plan& p
         gaps.push_back(fmt::format("{} ran on sites {} as {}, the plan says {} as {}", name_of(*launch),
                                    launch->leg->sites, launch->leg->kind, site_names(plan, leg),
                                    plan::to_string(leg.kind)));
+      check_as_planned(gaps, plan, leg, *launch);
     }
+    // Steps of all attempts count; of a baseline's earlier ones nothing is checked, and slow ones would lift
+    // eta.
+    if (leg.kind == plan::LegKind::baseline && round.attempts.size() > 1)
+      gaps.push_back(
+          fmt::format("leg {} was launched {} times in round {}; a baseline has to complete at once",
+                      leg.name, round.attempts.size(), round.round));
     if (last.end == nullptr)
       gaps.push_back(fmt::format("{} was cut short: its end is not recorded", name_of(last)));
     else if (last.end->outcome == "interrupted")

@@ -47,8 +47,10 @@ void judge_steps(Launch& launch, std::vector<const record::StepRow*>& rows,
       continue;
     if (!launch.steps.empty() && launch.steps.back().step + 1 == judged.step)
       judged.begin_ns = launch.steps.back().end_ns;
-    if (judged.end_ns <= judged.begin_ns)
+    if (judged.end_ns <= judged.begin_ns) {
       launch.defects.push_back(fmt::format("step {} ends before it begins", judged.step));
+      continue;
+    }
     launch.steps.push_back(std::move(judged));
   }
 }

@@ -29,9 +29,12 @@ double tokens_per_step(const std::vector<Round>& rounds) {
   std::size_t ranks = 0;
   for (const Round& round : rounds) {
     for (const Launch* launch : round.attempts) {
-      for (const record::RankRow* rank : launch->ranks)
+      for (const record::RankRow* rank : launch->ranks) {
+        if (rank->state == "missing")
+          continue;
         sum += rank->tokens_per_step;
-      ranks += launch->ranks.size();
+        ++ranks;
+      }
     }
   }
   return ranks > 0 ? sum / static_cast<double>(ranks) : 0.0;

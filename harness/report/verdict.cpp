@@ -178,11 +178,14 @@ std::string verdict_text(const Certificate& certificate, const std::string& fold
 std::string verification_text(const certify::FolderVerification& found, const std::string& folder,
                               const Style& style) {
   const Certificate& certificate = found.recomputed;
+  const std::string changed =
+      headed(style, Emphasis::warning,
+             "Criteria that the plan changes:", bullets(certificate.changed_criteria, style));
+  const char* rehearsal = certificate.is_rehearsal() ? "; a rehearsal, and no certificate of hardware" : "";
   if (found.verification.equal()) {
-    return fmt::format("{}  {}: certificate.json is exactly what the evidence gives\nGRADE {}  {}\n{}{}\n",
+    return fmt::format("{}  {}: certificate.json is exactly what the evidence gives\nGRADE {}  {}\n{}{}\n{}",
                        paint(style, Emphasis::good, "EQUAL"), folder, plan::to_string(certificate.grade),
-                       meaning(certificate.grade), certified_text(certificate),
-                       certificate.is_rehearsal() ? "; a rehearsal, and no certificate of hardware" : "");
+                       meaning(certificate.grade), certified_text(certificate), rehearsal, changed);
   }
   const auto& differences = found.verification.differences;
   std::string text = fmt::format("{}  {}: the certificate is not what the evidence gives\n",
@@ -196,8 +199,9 @@ std::string verification_text(const certify::FolderVerification& found, const st
   text += table.render(style);
   if (shown < differences.size())
     text += fmt::format("  ... and {} more\n", differences.size() - shown);
-  text += fmt::format("The evidence itself gives grade {}\n", plan::to_string(certificate.grade));
-  return text;
+  text +=
+      fmt::format("The evidence itself gives grade {}{}\n", plan::to_string(certificate.grade), rehearsal);
+  return text + changed;
 }
 
 std::string verification_json(const certify::FolderVerification& found, const std::string& folder) {
@@ -213,6 +217,7 @@ std::string verification_json(const certify::FolderVerification& found, const st
         {"required_grade", plan::to_string(found.recomputed.required_grade)},
         {"certified", found.recomputed.certified},
         {"rehearsal", found.recomputed.is_rehearsal()},
+        {"changed_criteria", found.recomputed.changed_criteria},
         {"evidence_sha256", found.recomputed.evidence_sha256}}}};
   return document.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }

@@ -25,6 +25,9 @@ def main():
         certificate = json.loads(done.stdout)
         certificate = certificate.get("certificate", certificate)
         eta = next(c for c in certificate["criteria"] if c["name"] == "eta")
+        if eta["interval"] is None:
+            print(f"{run:3}  no eta: grade {certificate['grade']}", flush=True)
+            continue
         low, high = eta["interval"]
         holding += low <= 1.0 <= high
         narrow += (high - low) / 2 <= 0.02

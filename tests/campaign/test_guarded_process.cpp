@@ -79,7 +79,7 @@ TEST_F(GuardedProcessTest, HasNoTerminalNoOpenFilesAndDefaultSignals) {
 
 TEST_F(GuardedProcessTest, StopEndsAWillingProgramByTerm) {
   GuardedProcess process =
-      shell("trap 'touch $FOLDER/asked; exit 4' TERM; touch $FOLDER/up; while :; do sleep 0.02; done");
+      shell("trap 'touch $FOLDER/asked; exit 4' TERM; touch $FOLDER/up; while :; do sleep 0.02; done", 20.0);
   ASSERT_TRUE(eventually([&] { return exists("up"); }));
   EXPECT_EQ(process.stop().exit_status, 4);
   EXPECT_TRUE(exists("asked"));
@@ -99,7 +99,7 @@ TEST_F(GuardedProcessTest, StopKillsAProgramThatIgnoresTermAndItsChildren) {
 }
 
 TEST_F(GuardedProcessTest, AStoppedProgramIsEndedToo) {
-  GuardedProcess process = shell("kill -STOP $$; sleep 100");
+  GuardedProcess process = shell("kill -STOP $$; sleep 100", 20.0);
   ASSERT_TRUE(eventually([&] { return descendants_of(process.guard_pid()).size() == 1; }));
   EXPECT_EQ(process.stop().exit_status, 143);
 }

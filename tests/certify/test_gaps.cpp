@@ -52,6 +52,27 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         GapCase{"TooFewSteps", [](Evidence&, plan::Plan& plan) { plan.criteria.min_steps = 241; },
                 "leg A has 240 steady steps, 241 are needed"},
+        GapCase{"FewerStepsThanPlanned", [](Evidence&, plan::Plan& plan) { ++plan.run.steps; },
+                "had 60 steps after 3 to warm up, the plan says 61 after 3"},
+        GapCase{"FewerRanksThanPlanned", [](Evidence&, plan::Plan& plan) { ++plan.sites[1].slots; },
+                "the plan says"},
+        GapCase{"RanksOfAnotherSite",
+                [](Evidence& e, plan::Plan&) {
+                  for (record::RankRow& row : e.ranks)
+                    if (row.leg == launch_of(e, "A", 1))
+                      row.site = "B";
+                },
+                "had ranks of other sites than its own"},
+        GapCase{"ABaselineLaunchedTwice",
+                [](Evidence& e, plan::Plan&) {
+                  record::LegRow earlier = e.legs[launch_of(e, "A", 1)];
+                  for (record::LegRow& row : e.legs)
+                    if (row.leg == earlier.leg)
+                      row.attempt = 1;
+                  earlier.leg = 1000;
+                  e.legs.push_back(earlier);
+                },
+                "leg A was launched 2 times in round 1"},
         GapCase{"StepsOfOneRankMissing",
                 [](Evidence& e, plan::Plan&) {
                   std::erase_if(e.steps, [&](const record::StepRow& row) {
@@ -224,6 +245,17 @@ TEST(Gaps, PacedRanksMayShareCores) {
   const Certificate certificate = make_certificate(evidence, plan, "h");
   EXPECT_THAT(certificate.gaps, testing::IsEmpty());
   EXPECT_TRUE(certificate.is_rehearsal());  // the ranks say so, whatever the plan does
+}
+
+TEST(Gaps, SitesThatShareAHostAreARehearsal) {
+  const tests::Scenario scenario;
+  const plan::Plan plan = tests::make_plan(scenario);
+  Evidence evidence = tests::make_evidence(scenario, plan);
+  ASSERT_FALSE(make_certificate(evidence, plan, "h").is_rehearsal());
+  for (record::RankRow& row : evidence.ranks)
+    row.host = "host-A";
+  EXPECT_THAT(make_certificate(evidence, plan, "h").rehearsal_reasons,
+              testing::ElementsAre("host host-A had ranks of more than one site"));
 }
 
 TEST(Gaps, ATailQuantileOfTooFewStepsIsUnknown) {

@@ -1,5 +1,6 @@
 #include <atomic>
 #include <future>
+#include <thread>
 
 #include <gtest/gtest.h>
 
@@ -16,11 +17,23 @@ class WatchdogTest : public testing::Test {
   std::atomic<std::int64_t> now_ns_{1};
   std::promise<Expiry> expired_;
   std::atomic<int> calls_{0};
+  std::atomic<int> looks_{0};
   Watchdog watchdog_{[this](const Expiry& expiry) {
                        if (calls_++ == 0)
                          expired_.set_value(expiry);
                      },
-                     kLookEveryS, [this] { return now_ns_.load(); }};
+                     kLookEveryS,
+                     [this] {
+                       ++looks_;
+                       return now_ns_.load();
+                     }};
+
+  /// Returns when the watch thread has seen the present state at least once.
+  void let_it_look() {
+    const int seen = looks_;
+    while (looks_ < seen + 3)
+      std::this_thread::yield();
+  }
 };
 
 TEST_F(WatchdogTest, NamesThePhaseThatDidNotEnd) {
@@ -37,6 +50,8 @@ TEST_F(WatchdogTest, ProgressMovesTheDeadline) {
   now_ns_ += 4'000'000'000;
   watchdog_.extend(5.0);
   now_ns_ += 4'000'000'000;
+  let_it_look();
+  EXPECT_EQ(calls_, 0);
   watchdog_.enter("finalize", 1.0);
   now_ns_ += 2'000'000'000;
   EXPECT_EQ(expired_.get_future().get().phase, "finalize");
@@ -47,6 +62,8 @@ TEST_F(WatchdogTest, SaysNothingOnceDisarmed) {
   watchdog_.enter("step", 1.0);
   watchdog_.disarm();
   now_ns_ += 10'000'000'000;
+  let_it_look();
+  EXPECT_EQ(calls_, 0);
   watchdog_.enter("other", 1.0);
   now_ns_ += 10'000'000'000;
   EXPECT_EQ(expired_.get_future().get().phase, "other");
@@ -57,7 +74,7 @@ TEST_F(WatchdogTest, FiresOnce) {
   now_ns_ += 2'000'000'000;
   expired_.get_future().get();
   now_ns_ += 2'000'000'000;
-  watchdog_.enter("next", 1.0);
+  let_it_look();
   EXPECT_EQ(calls_, 1);
 }
 
