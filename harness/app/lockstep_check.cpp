@@ -54,7 +54,8 @@ std::string command_of(const plan::Plan& plan, const campaign::Launch& launch,
       campaign::leg_row(plan, launch, campaign::ranks_of_leg(plan, plan.legs[launch.leg], hosts), 0);
   const std::string folder = kResultsFolder;
   const std::string leg_folder = record::leg_folder_name(row);
-  const campaign::LaunchPaths paths{.launcher = programs.launcher,
+  const campaign::LaunchPaths paths{.launcher_prefix = {},
+                                    .launcher = programs.launcher,
                                     .rank_program = programs.rank_program,
                                     .plan_file = folder + "/plan.toml",
                                     .journals_folder = folder + "/journals/" + leg_folder,

@@ -19,7 +19,9 @@ namespace lockstep::campaign {
 
 struct Options {
   std::string results_base = "results";
-  Programs programs;                    ///< see find_programs()
+  Programs programs;                         ///< see find_programs()
+  std::vector<std::string> launcher_prefix;  ///< a command that runs the launcher elsewhere; usually empty
+  Surroundings surroundings = this_machine();
   std::vector<HostSlots> hostfile;      ///< empty: the plan's hosts
   double stop_grace_s = 3.0;            ///< between asking a launch to end and killing it
   double poll_interval_s = 0.2;         ///< between two looks at the journals

@@ -57,7 +57,10 @@ std::string beside_this_program(const char* name) {
 }  // namespace
 
 Surroundings this_machine() {
-  return {static_cast<std::uint32_t>(usable_cpus()), ::geteuid() == 0};
+  return {.usable_cpus = static_cast<std::uint32_t>(usable_cpus()),
+          .is_root = ::geteuid() == 0,
+          .emulated_hosts = false,
+          .mca = {}};
 }
 
 Command mpirun_command(const plan::Plan& plan, const Launch& launch, const std::vector<HostSlots>& hosts,
@@ -71,13 +74,15 @@ Command mpirun_command(const plan::Plan& plan, const Launch& launch, const std::
       !colocated && std::all_of(hosts.begin(), hosts.end(), [](const HostSlots& host) {
         return host.host == "localhost" || host.host == short_host_name();
       });
-  const bool shares_cores = colocated || (only_this_machine && ranks > surroundings.usable_cpus);
+  const bool shares_cores =
+      colocated || surroundings.emulated_hosts || (only_this_machine && ranks > surroundings.usable_cpus);
 
   Command command;
-  command.argv = {paths.launcher, "-np", std::to_string(ranks)};
+  command.argv = paths.launcher_prefix;
   const auto add = [&command](std::initializer_list<std::string> words) {
     command.argv.insert(command.argv.end(), words);
   };
+  add({paths.launcher, "-np", std::to_string(ranks)});
   if (!colocated && hosts.size() <= kMaxListedHosts)
     add({"--host", host_list(hosts)});
   else if (!colocated)
@@ -87,7 +92,9 @@ Command mpirun_command(const plan::Plan& plan, const Launch& launch, const std::
     add({"--oversubscribe"});
   if (!names_option(own, "bind-to") && !names_option(own, "map-by"))
     add({"--bind-to", shares_cores ? "none" : "socket"});
-  for (const auto& [key, value] : plan.mpi.mca)
+  std::map<std::string, std::string> mca = plan.mpi.mca;
+  mca.insert(surroundings.mca.begin(), surroundings.mca.end());
+  for (const auto& [key, value] : mca)
     add({"--mca", key, value});
   command.argv.insert(command.argv.end(), own.begin(), own.end());
   add({paths.rank_program, "--plan", paths.plan_file, "--leg", leg.name, "--leg-index",

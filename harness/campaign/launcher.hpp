@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,7 @@ struct Command {
 
 /// Where the parts of a launch are. All paths are absolute once resolve_programs() made it.
 struct LaunchPaths {
+  std::vector<std::string> launcher_prefix;  ///< a command that runs the launcher elsewhere; usually empty
   std::string launcher = "mpirun";
   std::string rank_program;     ///< lockstep-rank
   std::string plan_file;        ///< the copy in the results folder
@@ -39,6 +41,8 @@ constexpr std::size_t kMaxListedHosts = 256;
 struct Surroundings {
   std::uint32_t usable_cpus = 1;
   bool is_root = false;
+  bool emulated_hosts = false;  ///< every host is a part of this machine: its cores are all there are
+  std::map<std::string, std::string> mca;  ///< how ranks reach each other here; the plan's own come on top
 };
 [[nodiscard]] Surroundings this_machine();
 

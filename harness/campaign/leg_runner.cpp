@@ -76,14 +76,15 @@ LegRunner::Running LegRunner::start(const Launch& launch, std::uint32_t launches
   const std::vector<HostSlots> hosts = hosts_of_leg(plan_, leg, options_.hostfile);
   const record::LegRow row = leg_row(plan_, launch, ranks_of_leg(plan_, leg, hosts), utc_ns());
   folder_.make_journals_folder(row);
-  const LaunchPaths paths{.launcher = options_.programs.launcher,
+  const LaunchPaths paths{.launcher_prefix = options_.launcher_prefix,
+                          .launcher = options_.programs.launcher,
                           .rank_program = options_.programs.rank_program,
                           .plan_file = folder_.plan_file(),
                           .journals_folder = folder_.journals_folder(row),
                           .hosts_file = folder_.hosts_file(row)};
   if (hosts.size() > kMaxListedHosts)
     write_text_file(paths.hosts_file, hosts_file_text(hosts));
-  const Command command = mpirun_command(plan_, launch, hosts, paths, this_machine());
+  const Command command = mpirun_command(plan_, launch, hosts, paths, options_.surroundings);
   const std::array<record::ProvenanceRow, 1> provenance{record::ProvenanceRow{
       static_cast<std::int32_t>(launch.index), -1, "launch_command", shell_line(command)}};
   record::LegMerger merger(writer_, row, folder_.journals_folder(row));

@@ -12,14 +12,16 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-const LaunchPaths kPaths{.launcher = "/usr/bin/mpirun",
+const LaunchPaths kPaths{.launcher_prefix = {},
+                         .launcher = "/usr/bin/mpirun",
                          .rank_program = "/opt/lockstep-rank",
                          .plan_file = "/r/plan.toml",
                          .journals_folder = "/r/journals/leg",
                          .hosts_file = "/r/logs/leg.hosts"};
 
-std::vector<std::string> arguments(const plan::Plan& plan, std::uint32_t leg,
-                                   Surroundings surroundings = {2, false}) {
+std::vector<std::string> arguments(
+    const plan::Plan& plan, std::uint32_t leg,
+    Surroundings surroundings = {.usable_cpus = 2, .is_root = false, .emulated_hosts = false, .mca = {}}) {
   const auto hosts = hosts_of_leg(plan, plan.legs[leg], {});
   return mpirun_command(plan, Launch{7, leg, 1, 0}, hosts, kPaths, surroundings).argv;
 }
@@ -52,10 +54,28 @@ TEST(MpirunCommand, ManyHostsGoIntoAFile) {
               testing::StartsWith("n001 slots=4\nn002 slots=4\n"));
 }
 
+TEST(MpirunCommand, EmulatedHostsShareTheCoresOfThisMachineInEveryLeg) {
+  const Surroundings lab{
+      .usable_cpus = 64, .is_root = false, .emulated_hosts = true, .mca = {{"btl", "tcp,self"}}};
+  const plan::Plan plan = by_host_plan({"mpi.mca.btl=\"self\""});
+  LaunchPaths paths = kPaths;
+  paths.launcher_prefix = {"lockstep", "lab", "exec", "a1", "--"};
+  for (std::uint32_t leg = 0; leg < 3; ++leg) {
+    const auto hosts = hosts_of_leg(plan, plan.legs[leg], {});
+    const auto argv = mpirun_command(plan, Launch{7, leg, 1, 0}, hosts, paths, lab).argv;
+    EXPECT_THAT(std::vector<std::string>(argv.begin(), argv.begin() + 6),
+                ElementsAre("lockstep", "lab", "exec", "a1", "--", "/usr/bin/mpirun"));
+    EXPECT_THAT(argv, testing::IsSupersetOf({"--oversubscribe", "none", "self"})) << leg;
+    EXPECT_THAT(argv, testing::Not(testing::Contains("tcp,self"))) << "the plan's own come on top";
+  }
+}
+
 TEST(MpirunCommand, LocalHostWithTooFewCoresIsShared) {
   const plan::Plan plan = by_host_plan({"site.A.hosts=[\"localhost\"]"});
-  EXPECT_THAT(arguments(plan, 0, {2, false}), testing::Contains("--oversubscribe"));
-  EXPECT_THAT(arguments(plan, 0, {4, false}), testing::Not(testing::Contains("--oversubscribe")));
+  EXPECT_THAT(arguments(plan, 0, {.usable_cpus = 2, .is_root = false, .emulated_hosts = false, .mca = {}}),
+              testing::Contains("--oversubscribe"));
+  EXPECT_THAT(arguments(plan, 0, {.usable_cpus = 4, .is_root = false, .emulated_hosts = false, .mca = {}}),
+              testing::Not(testing::Contains("--oversubscribe")));
 }
 
 TEST(MpirunCommand, PlanSettingsComeBeforeTheProgramAndReplaceBinding) {
@@ -72,8 +92,12 @@ TEST(MpirunCommand, PlanSettingsComeBeforeTheProgramAndReplaceBinding) {
 
 TEST(MpirunCommand, OnlyRootAsksToRunAsRoot) {
   const plan::Plan plan = colocated_plan();
-  EXPECT_THAT(mpirun_command(plan, Launch{}, {}, kPaths, {2, false}).environment, IsEmpty());
-  const Command command = mpirun_command(plan, Launch{}, {}, kPaths, {2, true});
+  EXPECT_THAT(mpirun_command(plan, Launch{}, {}, kPaths,
+                             {.usable_cpus = 2, .is_root = false, .emulated_hosts = false, .mca = {}})
+                  .environment,
+              IsEmpty());
+  const Command command = mpirun_command(
+      plan, Launch{}, {}, kPaths, {.usable_cpus = 2, .is_root = true, .emulated_hosts = false, .mca = {}});
   EXPECT_THAT(shell_line(command),
               HasSubstr("OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 /usr/bin/mpirun"));
 }
