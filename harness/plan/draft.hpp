@@ -4,17 +4,11 @@
 #include <string>
 #include <vector>
 
-#include "harness/core/error.hpp"
+#include "harness/plan/place.hpp"
 #include "harness/plan/plan.hpp"
 
 /// A plan while it is being read. Internal to this room.
 namespace lockstep::plan {
-
-/// Where something was written, for messages.
-struct Place {
-  std::string file;
-  int line = 0;  ///< 1-based; 0 when there is none
-};
 
 /// A leg as written: sites by name.
 struct LegDraft {
@@ -35,9 +29,5 @@ struct Draft {
   /// Of the path itself, or of the nearest thing around it that was written.
   [[nodiscard]] Place place(std::string path) const;
 };
-
-/// A problem at a place.
-[[nodiscard]] Problem problem_at(const Place& place, std::string what, std::string why,
-                                 std::string suggestion = {});
 
 }  // namespace lockstep::plan
