@@ -43,6 +43,8 @@ double BurstLoss::long_run_loss() const {
 void check(const LinkSettings& settings) {
   check_time("delay", settings.delay_ns);
   check_time("jitter", settings.jitter_ns);
+  check_time("handover.period", settings.handover.period_ns);
+  check_time("handover.spread", settings.handover.spread_ns);
   check_time("flapping.period", settings.flapping.period_ns);
   check_time("flapping.length", settings.flapping.length_ns);
   check_probability("loss", settings.loss);
@@ -68,6 +70,7 @@ LinkModel::LinkModel(const LinkSettings& settings, std::uint64_t seed, std::int6
       jitter_(seed ^ 0x6a697474),
       duplication_(seed ^ 0x64757065),
       corruption_(seed ^ 0x636f7272),
+      seed_(seed),
       begin_ns_(begin_ns),
       down_until_ns_(kEver),
       wire_free_ns_(kEver),
@@ -124,8 +127,18 @@ std::int64_t LinkModel::draw_jitter_ns() {
   return 0;
 }
 
+std::int64_t LinkModel::path_delay_ns(std::int64_t now_ns) const {
+  const Handover& handover = settings_.handover;
+  if (handover.period_ns == 0 || handover.spread_ns == 0 || now_ns < begin_ns_)
+    return settings_.delay_ns;
+  const auto period = static_cast<std::uint64_t>((now_ns - begin_ns_) / handover.period_ns);
+  // Of the period's number and nothing else, so that it does not depend on the packets.
+  const double drawn = stats::Random(seed_ ^ (period << 8) ^ 0x68616e64).uniform();
+  return settings_.delay_ns + std::llround(drawn * static_cast<double>(handover.spread_ns));
+}
+
 std::int64_t LinkModel::leave_at(std::int64_t sent_ns) {
-  std::int64_t due_ns = sent_ns + std::max<std::int64_t>(0, settings_.delay_ns + draw_jitter_ns());
+  std::int64_t due_ns = sent_ns + std::max<std::int64_t>(0, path_delay_ns(sent_ns) + draw_jitter_ns());
   if (settings_.keeps_order)
     due_ns = std::max(due_ns, last_due_ns_);
   last_due_ns_ = std::max(due_ns, last_due_ns_);

@@ -32,8 +32,16 @@ struct Flapping {
   std::int64_t length_ns = 0;  ///< of one outage, at the end of each period
 };
 
+/// A path that is replaced by another again and again, as between satellites: with every period the delay is
+/// drawn anew, uniformly from delay to delay + spread.
+struct Handover {
+  std::int64_t period_ns = 0;  ///< 0: none
+  std::int64_t spread_ns = 0;
+};
+
 struct LinkSettings {
   std::int64_t delay_ns = 0;
+  Handover handover = {};
   std::int64_t jitter_ns = 0;
   JitterShape jitter_shape = JitterShape::uniform;
   bool keeps_order = true;        ///< jitter never lets a packet overtake
@@ -78,7 +86,7 @@ struct LinkCounters {
 /// the others as they were.
 class LinkModel {
  public:
-  /// `begin_ns`: when the first period of flapping begins.
+  /// `begin_ns`: when the first period of flapping and of hand-overs begins.
   LinkModel(const LinkSettings& settings, std::uint64_t seed, std::int64_t begin_ns = 0);
 
   /// A packet of `bytes` > 0 on the wire enters at `now_ns`; times must not go back. Losses happen on the
@@ -100,6 +108,7 @@ class LinkModel {
  private:
   [[nodiscard]] bool is_lost_in_burst();
   [[nodiscard]] std::int64_t draw_jitter_ns();
+  [[nodiscard]] std::int64_t path_delay_ns(std::int64_t now_ns) const;
   [[nodiscard]] std::int64_t leave_at(std::int64_t sent_ns);
 
   LinkSettings settings_;
@@ -108,6 +117,7 @@ class LinkModel {
   stats::Random jitter_;
   stats::Random duplication_;
   stats::Random corruption_;
+  std::uint64_t seed_;
   LinkCounters counters_;
   std::int64_t begin_ns_;
   std::int64_t down_until_ns_;
