@@ -49,6 +49,9 @@ struct ShowRequest {
 };
 [[nodiscard]] ExitCode run_show(const ShowRequest& request);
 
+/// `lockstep lab ...`: `argv[0]` is "lab".
+[[nodiscard]] ExitCode run_lab(int argc, char** argv);
+
 /// Writes to standard output. Throws RunError when that is full or closed.
 void print_out(const std::string& text);
 
