@@ -88,10 +88,15 @@ void add_certify(CLI::App& app, Requests& requests) {
       *app.add_subcommand("certify", "run every leg of a plan, judge the evidence, write the certificate");
   add_plan_options(command, requests.certify.plan, requests.json);
   command.add_option("--out", requests.certify.out, "folder for results [results]")->type_name("DIR");
+  command
+      .add_option("--lab", requests.certify.lab,
+                  "rehearse: make the plan's hosts on this machine, as this specification says")
+      ->type_name("SPEC");
   command.footer(
       "Examples:\n"
       "  lockstep certify configs/two-sites.toml\n"
       "  lockstep certify configs/smoke.toml --out /tmp/results --json\n"
+      "  lockstep certify --lab configs/lab/metro.toml configs/metro.toml\n"
       "  lockstep certify cluster.toml --hostfile hosts --set run.rounds=4\n"
       "\n"
       "Writes DIR/<plan>-<UTC time>/ with plan.toml, run.h5 (the evidence), certificate.json, journals/ and "

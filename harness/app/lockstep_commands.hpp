@@ -32,6 +32,7 @@ struct CheckRequest {
 
 struct CertifyRequest {
   PlanRequest plan;
+  std::string lab;  ///< a lab's specification; empty: the plan's hosts are real
   std::string out = "results";
 };
 [[nodiscard]] ExitCode run_certify(const CertifyRequest& request);

@@ -126,8 +126,8 @@ void Lab::boot_machine(Machine& machine) {
   const pid_t router = sites_[machine.site].router.init();
   const pid_t init = machine.host.init();
   const std::string port = port_of(machine.index);
-  run_ip(router, {fmt::format("link add name {} mtu {} type veth peer name {} mtu {} netns {}", port, site.mtu,
-                              kHostInterface, site.mtu, init),
+  run_ip(router, {fmt::format("link add name {} mtu {} type veth peer name {} mtu {} netns {}", port,
+                              site.mtu, kHostInterface, site.mtu, init),
                   fmt::format("link set {} master {} up", port, kBridge)});
   std::map<std::string, std::string> settings{{"net.ipv6.conf.all.disable_ipv6", "1"}};
   settings.insert(site.sysctl.begin(), site.sysctl.end());
@@ -311,6 +311,13 @@ void Lab::kill(const std::string& host) {
     // It was quicker.
   }
   log_.write("kill", {{"host", host}});
+}
+
+void Lab::clear() const {
+  for (const Machine& machine : machines_) {
+    for (const pid_t process : machine.host.processes())
+      ::kill(process, SIGKILL);
+  }
 }
 
 pid_t Lab::init_of(const std::string& host) const {

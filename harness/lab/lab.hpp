@@ -39,6 +39,8 @@ class Lab {
   void heal(const std::vector<std::string>& names);
   void freeze(const std::string& host);
   void kill(const std::string& host);
+  /// SIGKILL to every process on every host but its first.
+  void clear() const;
   /// Ends what was asked `for` a time, once it is over. Returns when that is next the case; INT64_MAX: never.
   std::int64_t let_expire(std::int64_t now_ns);
 

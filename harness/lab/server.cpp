@@ -178,6 +178,8 @@ class Server {
       lab_.freeze(request.at("host"));
     } else if (what == "kill") {
       lab_.kill(request.at("host"));
+    } else if (what == "clear") {
+      lab_.clear();
     } else if (what == "down") {
       is_going_down_ = true;
     } else {
