@@ -19,8 +19,10 @@ struct LegDraft {
 
 struct Draft {
   Plan plan;
-  std::string model_name;      ///< workload.model; empty when not given
-  std::vector<LegDraft> legs;  ///< empty when the plan lists none
+  std::string model_name;        ///< workload.model; empty when not given
+  StandsFor stands_for;          ///< becomes the plan's when [stands_for] is given
+  std::string stands_for_model;  ///< stands_for.model; empty when not given
+  std::vector<LegDraft> legs;    ///< empty when the plan lists none
   /// Of everything that was written, by dotted path; entries of `[[site]]` and `[[leg]]` by index
   /// (`site.0.slots`).
   std::map<std::string, Place> places;
