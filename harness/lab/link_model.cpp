@@ -13,6 +13,7 @@ namespace lockstep::lab {
 namespace {
 
 constexpr double kNsPerS = 1e9;
+constexpr double kFullPacket = 1500.0;  // bytes
 constexpr std::int64_t kEver = std::numeric_limits<std::int64_t>::min();
 
 [[noreturn]] void refuse(std::string what, std::string why, std::string suggestion) {
@@ -99,6 +100,20 @@ std::uint64_t LinkModel::queued_bytes(std::int64_t now_ns) const {
       std::llround(static_cast<double>(wire_free_ns_ - now_ns) / kNsPerS * settings_.bits_per_s / 8.0));
 }
 
+void LinkModel::let_burst_pass(std::int64_t now_ns) {
+  const BurstLoss& burst = settings_.burst_loss;
+  if (burst.enter <= 0.0 || settings_.bits_per_s <= 0.0 || wire_free_ns_ == kEver || now_ns <= wire_free_ns_)
+    return;
+  const double steps =
+      std::floor(static_cast<double>(now_ns - wire_free_ns_) / wire_ns(kFullPacket, settings_.bits_per_s));
+  if (steps < 1.0)
+    return;
+  // The chain after n steps: the stationary share plus what is left of the present state (Gilbert 1960).
+  const double inside = burst.enter / (burst.enter + burst.leave);
+  const double left = std::pow(1.0 - burst.enter - burst.leave, steps);
+  in_burst_ = bursts_.uniform() < inside + ((in_burst_ ? 1.0 : 0.0) - inside) * left;
+}
+
 bool LinkModel::is_lost_in_burst() {
   const BurstLoss& burst = settings_.burst_loss;
   if (burst.enter <= 0.0) {
@@ -154,6 +169,7 @@ Passage LinkModel::offer(std::uint32_t bytes, std::int64_t now_ns) {
     return {Fate::link_down, now_ns, {}, {}};
   }
 
+  let_burst_pass(now_ns);
   std::int64_t sent_ns = now_ns;
   if (settings_.bits_per_s > 0.0) {
     const std::uint64_t queued = queued_bytes(now_ns);

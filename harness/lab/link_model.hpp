@@ -19,6 +19,9 @@ enum class JitterShape {
 
 /// Loss in bursts: a two-state Markov chain, one step a packet (Gilbert, Bell Syst. Tech. J. 39, 1960;
 /// Elliott, 42, 1963). Long-run loss: loss_inside * enter / (enter + leave); mean burst: 1 / leave packets.
+/// Where the link has a rate, the chain goes on while the wire is idle, one step for each full-size packet
+/// that would have fitted: a burst is something that happens to the link for a time, and does not wait for
+/// the next packet of a quiet flow.
 struct BurstLoss {
   double enter = 0.0;  ///< probability that a burst begins with this packet; 0: no bursts
   double leave = 1.0;  ///< probability that a burst is over with this packet
@@ -106,6 +109,7 @@ class LinkModel {
   [[nodiscard]] const LinkCounters& counters() const { return counters_; }
 
  private:
+  void let_burst_pass(std::int64_t now_ns);
   [[nodiscard]] bool is_lost_in_burst();
   [[nodiscard]] std::int64_t draw_jitter_ns();
   [[nodiscard]] std::int64_t path_delay_ns(std::int64_t now_ns) const;
