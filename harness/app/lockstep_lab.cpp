@@ -20,6 +20,7 @@
 #include "harness/lab/privilege.hpp"
 #include "harness/lab/quantity.hpp"
 #include "harness/lab/server.hpp"
+#include "harness/lab/slurm.hpp"
 #include "harness/lab/wire.hpp"
 #include "harness/report/table.hpp"
 
@@ -36,6 +37,8 @@ struct LabRequest {
   std::vector<std::string> words;  ///< positional words of link, cut and heal
   std::vector<std::string> shared;
   bool one_way = false;
+  bool slurm = false;
+  std::uint32_t cpus = 4;  ///< of each host, as Slurm sees it
   bool json = false;
 };
 
@@ -58,13 +61,28 @@ std::string take_for(std::vector<std::string>& words) {
       {.what = what, .why = {}, .suggestion = std::string("write lockstep lab ") + form, .file = {}});
 }
 
+void take_down(const std::string& name) {
+  const lab::Conversation last = lab::converse(name, {{"do", "down"}}, {});
+  static_cast<void>(lab::receive_message(last.socket.get()));  // it ends when the lab has
+}
+
 ExitCode up(const LabRequest& request) {
   lab::LabSpec spec = lab::load_spec(request.spec);
   const std::string name = request.name.empty() ? spec.name : request.name;
   lab::ServerSettings settings{std::move(spec), name, request.shared, this_program()};
   for (std::string& folder : settings.shared)
     folder = std::filesystem::absolute(folder).lexically_normal().string();
+  if (request.slurm)
+    lab::add_login_host(settings.spec);
   static_cast<void>(lab::start_lab(settings, lab::Lifetime::until_down));
+  if (request.slurm) {
+    try {
+      lab::start_slurm(settings.spec, lab::LabFolder(name), request.cpus);
+    } catch (const std::exception&) {
+      take_down(name);
+      throw;
+    }
+  }
   std::size_t hosts = 0;
   for (const lab::LabSite& site : settings.spec.sites)
     hosts += site.hosts.size();
@@ -73,6 +91,8 @@ ExitCode up(const LabRequest& request) {
                   "  lockstep lab exec {} -- hostname    runs a program on a host\n"
                   "  lockstep lab down                  takes it down\n",
                   name, hosts, settings.spec.sites.size(), settings.spec.sites.front().hosts.front()));
+  if (request.slurm)
+    print_out("  lockstep lab exec login -- sbatch scripts/slurm/acceptance.sbatch\n");
   return ExitCode::certified;
 }
 
@@ -194,8 +214,7 @@ ExitCode down(const LabRequest& request) {
     folder.remove();
     return ExitCode::certified;
   }
-  const lab::Conversation last = lab::converse(name, {{"do", "down"}}, {});
-  static_cast<void>(lab::receive_message(last.socket.get()));  // it ends when the lab has
+  take_down(name);
   return ExitCode::certified;
 }
 
@@ -257,6 +276,13 @@ ExitCode run_lab(int argc, char** argv) {
       ->type_name("DIR")
       ->expected(1)
       ->take_all();
+
+  up_command.add_flag(
+      "--slurm", request.slurm,
+      "start munge, slurmctld and a slurmd on every host, and a host \"login\" to submit from");
+  up_command.add_option("--cpus", request.cpus, "CPUs of each host as Slurm sees it [4]")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1024));
 
   CLI::App& status_command = *parser.add_subcommand("status", "print hosts, links and their counters");
   add_lab_option(status_command, request);

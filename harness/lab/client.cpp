@@ -1,15 +1,19 @@
 #include "harness/lab/client.hpp"
 
 #include <array>
+#include <cerrno>
 #include <csignal>
+#include <cstring>
 #include <filesystem>
 
+#include <fcntl.h>
 #include <nlohmann/json.hpp>
 #include <poll.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "harness/core/error.hpp"
 #include "harness/lab/wire.hpp"
 
 namespace lockstep::lab {
@@ -27,10 +31,9 @@ UniqueFd take_signals() {
   return UniqueFd(::signalfd(-1, &set, SFD_CLOEXEC));
 }
 
-}  // namespace
-
-int run_on_host(const std::string& lab, const std::string& host, const std::vector<std::string>& argv) {
-  const UniqueFd signals = take_signals();
+/// Asks the lab to run a program, with these as its standard streams.
+Conversation begin(const std::string& lab, const std::string& host, const std::vector<std::string>& argv,
+                   const std::vector<int>& streams) {
   std::vector<std::string> environment;
   for (char** entry = ::environ; *entry != nullptr; ++entry)
     environment.emplace_back(*entry);
@@ -40,7 +43,21 @@ int run_on_host(const std::string& lab, const std::string& host, const std::vect
                                        {"argv", argv},
                                        {"environment", environment},
                                        {"folder", std::filesystem::current_path(error).string()}};
-  const Conversation conversation = converse(lab, request, {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO});
+  return converse(lab, request, streams);
+}
+
+int end_of(const Conversation& conversation) {
+  RemoteEnd end;
+  if (::recv(conversation.socket.get(), &end, sizeof end, MSG_WAITALL) != static_cast<ssize_t>(sizeof end))
+    return kHostIsGone;
+  return end.by_signal ? kSignalBase + end.value : end.value;
+}
+
+}  // namespace
+
+int run_on_host(const std::string& lab, const std::string& host, const std::vector<std::string>& argv) {
+  const UniqueFd signals = take_signals();
+  const Conversation conversation = begin(lab, host, argv, {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO});
   for (;;) {
     std::array<pollfd, 2> waiting{pollfd{conversation.socket.get(), POLLIN, 0},
                                   pollfd{signals.get(), POLLIN, 0}};
@@ -53,14 +70,27 @@ int run_on_host(const std::string& lab, const std::string& host, const std::vect
         static_cast<void>(::send(conversation.socket.get(), &number, 1, MSG_NOSIGNAL));
       }
     }
-    if (waiting[0].revents != 0) {
-      RemoteEnd end;
-      if (::recv(conversation.socket.get(), &end, sizeof end, MSG_WAITALL) !=
-          static_cast<ssize_t>(sizeof end))
-        return kHostIsGone;
-      return end.by_signal ? kSignalBase + end.value : end.value;
-    }
+    if (waiting[0].revents != 0)
+      return end_of(conversation);
   }
+}
+
+HostOutput capture_on_host(const std::string& lab, const std::string& host,
+                           const std::vector<std::string>& argv) {
+  std::array<int, 2> pipe{};
+  const UniqueFd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  if (!null.valid() || ::pipe2(pipe.data(), O_CLOEXEC) != 0)
+    throw RunError({.what = "cannot make a pipe", .why = std::strerror(errno), .suggestion = {}, .file = {}});
+  const UniqueFd read_end(pipe[0]);
+  UniqueFd write_end(pipe[1]);
+  const Conversation conversation = begin(lab, host, argv, {null.get(), write_end.get(), write_end.get()});
+  write_end.reset();
+  HostOutput output;
+  std::array<char, 4096> part{};
+  for (ssize_t n = 0; (n = ::read(read_end.get(), part.data(), part.size())) > 0;)
+    output.text.append(part.data(), static_cast<std::size_t>(n));
+  output.status = end_of(conversation);
+  return output;
 }
 
 }  // namespace lockstep::lab

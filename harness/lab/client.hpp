@@ -12,4 +12,13 @@ namespace lockstep::lab {
 [[nodiscard]] int run_on_host(const std::string& lab, const std::string& host,
                               const std::vector<std::string>& argv);
 
+struct HostOutput {
+  int status = 0;    ///< as run_on_host() returns it
+  std::string text;  ///< standard output and error
+};
+
+/// The same with nothing to read and its output caught. Daemons that it leaves behind must close theirs.
+[[nodiscard]] HostOutput capture_on_host(const std::string& lab, const std::string& host,
+                                         const std::vector<std::string>& argv);
+
 }  // namespace lockstep::lab

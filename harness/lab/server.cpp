@@ -28,6 +28,7 @@
 #include "harness/lab/privilege.hpp"
 #include "harness/lab/quantity.hpp"
 #include "harness/lab/remote_process.hpp"
+#include "harness/lab/slurm.hpp"
 #include "harness/lab/wire.hpp"
 
 namespace lockstep::lab {
@@ -205,6 +206,8 @@ class Server {
     set("LOCKSTEP_LAB", folder_.name());
     set("LOCKSTEP_LAB_HOST", host);
     set(kLabsFolderVariable, std::filesystem::path(folder_.path()).parent_path().string());
+    if (const std::string conf = slurm_folder(folder_) + "/slurm.conf"; std::filesystem::exists(conf))
+      set("SLURM_CONF", conf);
     // Whoever runs programs here is root on the host, also a user that was mapped to it.
     set("OMPI_ALLOW_RUN_AS_ROOT", "1");
     set("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
