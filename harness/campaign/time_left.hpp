@@ -21,8 +21,10 @@ class TimeLeft {
   [[nodiscard]] std::optional<double> estimate_s(std::size_t position, double elapsed_s, std::uint32_t done,
                                                  std::uint32_t steps, double steps_per_s) const;
 
- private:
+  /// Of one launch of the leg with this index in Plan::legs, whole.
   [[nodiscard]] std::optional<double> launch_s(std::uint32_t leg) const;
+
+ private:
   struct Seen {
     double seconds = 0.0;
     std::uint32_t count = 0;
