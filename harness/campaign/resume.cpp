@@ -73,14 +73,13 @@ std::string name_launches(const std::vector<record::LegRow>& rows) {
   return join(names, ", ");
 }
 
-/// The row that a reader of the evidence finds: `2026-01-31T12:34:56Z: kept launches 0 (A, round 0); made
-/// again 1 (B, round 0)`.
-record::ProvenanceRow resumed_row(const Earlier& earlier, std::int64_t now_utc_ns) {
+/// The row that a reader of the evidence finds: `2026-01-31T12:34:56Z: kept 1 of 6 launches; cut short and
+/// made again: 1 (B, round 0)`.
+record::ProvenanceRow resumed_row(const Earlier& earlier, std::size_t launches, std::int64_t now_utc_ns) {
   std::string text =
-      fmt::format("{}: kept launches {}", format_utc(now_utc_ns),
-                  earlier.evidence.legs.empty() ? "none" : name_launches(earlier.evidence.legs));
+      fmt::format("{}: kept {} of {} launches", format_utc(now_utc_ns), earlier.kept.size(), launches);
   if (!earlier.cut_short.empty())
-    text += fmt::format("; cut short and made again {}", name_launches(earlier.cut_short));
+    text += fmt::format("; cut short and made again: {}", name_launches(earlier.cut_short));
   return {-1, -1, kResumedKey, std::move(text)};
 }
 
@@ -163,7 +162,7 @@ record::RunFileWriter resume_run_file(const ResultsFolder& folder, const plan::P
   fs::remove(next, error);
   record::RunFileWriter writer(next, plan.text, earlier.evidence.created_utc);
   append_all(writer, earlier.evidence);
-  const record::ProvenanceRow resumed = resumed_row(earlier, now_utc_ns);
+  const record::ProvenanceRow resumed = resumed_row(earlier, schedule(plan).size(), now_utc_ns);
   writer.append(std::span(&resumed, 1));
   writer.flush();
   keep_under(folder.run_file(), fmt::format("{}/run.before-{}.h5", folder.path(), number));

@@ -135,7 +135,8 @@ std::vector<plan::Site> sites_of_topology(const std::vector<Switch>& switches,
   if (switches.empty())
     refuse_topology("the plan has no site, and Slurm knows no network to find them by",
                     "`scontrol show topology` shows no switch");
-  const std::vector<const Switch*> level = Network(switches, hosts).level_of_sites();
+  const Network network(switches, hosts);
+  const std::vector<const Switch*> level = network.level_of_sites();
   if (level.empty())
     refuse_topology("the plan has no site, and Slurm's network does not part this job's hosts",
                     "all of them are below one lowest switch");
