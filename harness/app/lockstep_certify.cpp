@@ -92,7 +92,8 @@ campaign::ResultsFolder choose_folder(const CertifyRequest& request, const Place
   if (!request.resume.empty())
     return campaign::ResultsFolder::open(request.resume);
   if (placed.job && placed.job->restarts > 0)
-    log_warning("this job was requeued and begins anew: with --resume DIR it would go on in the folder of before");
+    log_warning(
+        "this job was requeued and begins anew: with --resume DIR it would go on in the folder of before");
   return campaign::ResultsFolder::create(request.out, placed.plan.name, utc_ns());
 }
 

@@ -25,8 +25,7 @@ plan::Plan load_for_job(const PlanRequest& request, const campaign::SlurmAllocat
 
 PlacedPlan place_plan(const PlanRequest& request) {
   PlacedPlan placed;
-  placed.job =
-      campaign::read_slurm_allocation(campaign::environment_variables(), campaign::output_of_tool);
+  placed.job = campaign::read_slurm_allocation(campaign::environment_variables(), campaign::output_of_tool);
   if (!request.hostfile.empty())
     placed.hostfile = campaign::read_hostfile(request.hostfile);
   placed.plan = placed.job && placed.hostfile.empty() ? load_for_job(request, *placed.job)

@@ -338,8 +338,7 @@ class RankRun {
 
   /// The vote on stopping failed, which a peer's death shows in as in any other communication.
   [[noreturn]] void leave(std::uint32_t step, std::string kind, const char* why, RankExit code) {
-    record::FailureRow row =
-        failure_row(meta_, std::move(kind), fmt::format("after step {}: {}", step, why));
+    record::FailureRow row = failure_row(meta_, std::move(kind), fmt::format("after step {}: {}", step, why));
     row.step = static_cast<std::int32_t>(step);
     journal_->add_failure(row);
     log_error(row.message);

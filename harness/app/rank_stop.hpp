@@ -47,7 +47,7 @@ class StopVote {
   double deadline_s_;
   mpi::Request vote_;
   std::shared_ptr<Ballot> ballot_;  ///< the transport may still write to it when this has gone
-  std::uint32_t concluded_at_ = 0;        ///< step after which the vote under way is read
+  std::uint32_t concluded_at_ = 0;  ///< step after which the vote under way is read
   std::uint32_t begun_at_ = 0;
   std::int64_t begun_ns_ = 0;
 };

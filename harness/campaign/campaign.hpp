@@ -22,16 +22,16 @@ struct Options {
   Programs programs;                         ///< see find_programs()
   std::vector<std::string> launcher_prefix;  ///< a command that runs the launcher elsewhere; usually empty
   Surroundings surroundings = this_machine();
-  std::vector<HostSlots> hostfile;      ///< empty: the plan's hosts
-  double stop_grace_s = 3.0;            ///< between asking a launch to end and killing it
+  std::vector<HostSlots> hostfile;  ///< empty: the plan's hosts
+  double stop_grace_s = 3.0;        ///< between asking a launch to end and killing it
   /// For ranks to come to the end of their step when they were asked to stop there: before that time the
   /// launch ends by itself, after it it is ended as if stopped at once. A step is often seconds long.
-  double soon_patience_s = 60.0;      ///< StopWish::soon
-  double promptly_patience_s = 15.0;  ///< StopWish::promptly: Slurm kills 30 s after SIGTERM
+  double soon_patience_s = 60.0;           ///< StopWish::soon
+  double promptly_patience_s = 15.0;       ///< StopWish::promptly: Slurm kills 30 s after SIGTERM
   std::optional<std::int64_t> end_utc_ns;  ///< of the time that is granted; nullopt: no limit
-  double poll_interval_s = 0.2;         ///< between two looks at the journals
-  double deadline_slack_s = 5.0;        ///< between a rank's own deadline and the controller's
-  std::vector<double> expected_step_s;  ///< predicted time of a step, by index in Plan::legs; may be empty
+  double poll_interval_s = 0.2;            ///< between two looks at the journals
+  double deadline_slack_s = 5.0;           ///< between a rank's own deadline and the controller's
+  std::vector<double> expected_step_s;     ///< predicted time of a step, by index in Plan::legs; may be empty
 };
 
 /// Where the campaign is, told several times a second.

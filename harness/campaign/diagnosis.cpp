@@ -109,19 +109,22 @@ std::optional<Diagnosis> diagnose_refused_launch(const LaunchEnd& end) {
 
 /// Complaints of srun that come before any rank has run.
 std::optional<Diagnosis> diagnose_refused_step(const LaunchEnd& end) {
-  if (const std::string why = rest_after(end.log, "srun: error: Unable to create step for job "); !why.empty()) {
+  if (const std::string why = rest_after(end.log, "srun: error: Unable to create step for job ");
+      !why.empty()) {
     const std::size_t colon = why.find(": ");
-    return Diagnosis{"launch",
-                     fmt::format("Slurm has no room for the {} ranks of leg {} ({}); ask for more tasks or hosts, "
-                                 "or lower the sites' slots",
-                                 end.ranks, end.leg, colon == std::string::npos ? why : why.substr(colon + 2)),
-                     Consequence::bad_input};
+    return Diagnosis{
+        "launch",
+        fmt::format("Slurm has no room for the {} ranks of leg {} ({}); ask for more tasks or hosts, "
+                    "or lower the sites' slots",
+                    end.ranks, end.leg, colon == std::string::npos ? why : why.substr(colon + 2)),
+        Consequence::bad_input};
   }
   if (const std::string why = rest_after(end.log, " launch failed: "); !why.empty()) {
-    return Diagnosis{"launch",
-                     fmt::format("srun could not start every rank of leg {} ({}); see {} and the log of slurmd",
-                                 end.leg, why, end.log_path),
-                     Consequence::run_failed};
+    return Diagnosis{
+        "launch",
+        fmt::format("srun could not start every rank of leg {} ({}); see {} and the log of slurmd", end.leg,
+                    why, end.log_path),
+        Consequence::run_failed};
   }
   return std::nullopt;
 }

@@ -30,9 +30,9 @@ struct LaunchEnd {
   bool stepped = false;     ///< some rank reached its first step
 };
 
-/// Why a launch ended as it did, from the launcher's exit status and the complaints that Open MPI, srun and ssh
-/// are known for. nullopt when the status is 0, which says nothing: with --enable-recovery mpirun exits 0 after
-/// losing a rank.
+/// Why a launch ended as it did, from the launcher's exit status and the complaints that Open MPI, srun and
+/// ssh are known for. nullopt when the status is 0, which says nothing: with --enable-recovery mpirun exits 0
+/// after losing a rank.
 [[nodiscard]] std::optional<Diagnosis> diagnose(const LaunchEnd& end);
 
 /// The text after the last `error: ` in the log that is not srun's own; empty when there is none.

@@ -81,13 +81,20 @@ bool shares_cores(const plan::Plan& plan, const std::vector<HostSlots>& hosts, s
 
 std::vector<std::string> rank_command(const plan::Plan& plan, const Launch& launch,
                                       const LaunchPaths& paths) {
-  return {paths.rank_program, "--plan",
-          paths.plan_file,    "--leg",
-          plan.legs[launch.leg].name, "--leg-index",
-          std::to_string(launch.index), "--round",
-          std::to_string(launch.round), "--attempt",
-          std::to_string(launch.attempt), "--journals",
-          paths.journals_folder, "--launched-by-controller"};
+  return {paths.rank_program,
+          "--plan",
+          paths.plan_file,
+          "--leg",
+          plan.legs[launch.leg].name,
+          "--leg-index",
+          std::to_string(launch.index),
+          "--round",
+          std::to_string(launch.round),
+          "--attempt",
+          std::to_string(launch.attempt),
+          "--journals",
+          paths.journals_folder,
+          "--launched-by-controller"};
 }
 
 std::map<std::string, std::string> mca_parameters(const plan::Plan& plan, const Surroundings& surroundings) {

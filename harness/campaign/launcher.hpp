@@ -67,8 +67,8 @@ void check_launcher(const plan::Plan& plan, const std::string& launcher, const S
 /// joint leg would compute differently, and a core of its own is too little for a rank's compute and
 /// communication threads. A `--bind-to` or `--map-by` among the plan's mpirun arguments replaces this.
 ///
-/// Root gets OMPI_ALLOW_RUN_AS_ROOT: mpirun refuses to start otherwise. Inside a Slurm job colocated ranks are
-/// held on this machine by name: mpirun would spread them over the job's hosts.
+/// Root gets OMPI_ALLOW_RUN_AS_ROOT: mpirun refuses to start otherwise. Inside a Slurm job colocated ranks
+/// are held on this machine by name: mpirun would spread them over the job's hosts.
 [[nodiscard]] Command mpirun_command(const plan::Plan& plan, const Launch& launch,
                                      const std::vector<HostSlots>& hosts, const LaunchPaths& paths,
                                      const Surroundings& surroundings);
@@ -78,8 +78,8 @@ void check_launcher(const plan::Plan& plan, const std::string& launcher, const S
 ///
 /// `--overlap`: launches follow each other, and one that was ended may still be held by Slurm for a moment.
 /// Without `--exact` a step has all of the job's CPUs on its hosts, so ranks are bound as with mpirun: to
-/// sockets on separate hosts, not at all where they share cores (`--overcommit` there, since there may be more
-/// ranks than cores). `--kill-on-bad-exit=1`: the others of a dead rank are ended, as mpirun does it.
+/// sockets on separate hosts, not at all where they share cores (`--overcommit` there, since there may be
+/// more ranks than cores). `--kill-on-bad-exit=1`: the others of a dead rank are ended, as mpirun does it.
 ///
 /// Hosts with equal slots are listed (`--ntasks-per-node`). Different slots take an arbitrary distribution,
 /// for which srun reads a line for each rank from the file named by SLURM_HOSTFILE; so do hosts that are too
@@ -100,8 +100,8 @@ struct Programs {
   std::string launcher;
   std::string rank_program;
 };
-/// Finds the launcher (mpirun unless another is named) in PATH and lockstep-rank beside the running program. Throws InputError when a chosen
-/// program, RunError when a usual one, does not exist or cannot be executed.
+/// Finds the launcher (mpirun unless another is named) in PATH and lockstep-rank beside the running program.
+/// Throws InputError when a chosen program, RunError when a usual one, does not exist or cannot be executed.
 [[nodiscard]] Programs find_programs(const ProgramChoice& choice);
 
 }  // namespace lockstep::campaign

@@ -134,8 +134,7 @@ void LegRunner::ask_to_stop(Running& running) {
   const StopWish wish = stop_.wish();
   if (wish == StopWish::none || wish == StopWish::at_once)
     return;
-  const double patience_s =
-      wish == StopWish::soon ? options_.soon_patience_s : options_.promptly_patience_s;
+  const double patience_s = wish == StopWish::soon ? options_.soon_patience_s : options_.promptly_patience_s;
   const std::int64_t by_ns = monotonic_ns() + static_cast<std::int64_t>(patience_s * kNsPerS);
   running.stop_by_ns = running.stop_by_ns == 0 ? by_ns : std::min(running.stop_by_ns, by_ns);
   running.process.ask_to_stop();

@@ -133,11 +133,11 @@ std::optional<Earlier> read_earlier(const ResultsFolder& folder, const plan::Pla
   }
   for (const record::LegRow& row : earlier.evidence.legs) {
     if (!is_scheduled(row, plan, launches))
-      throw InputError({.what = fmt::format("{} holds a launch that the plan does not have",
-                                            folder.run_file()),
-                        .why = fmt::format("launch {} is {} in round {}", row.leg, row.name, row.round),
-                        .suggestion = "begin a run of its own without --resume",
-                        .file = plan.path});
+      throw InputError(
+          {.what = fmt::format("{} holds a launch that the plan does not have", folder.run_file()),
+           .why = fmt::format("launch {} is {} in round {}", row.leg, row.name, row.round),
+           .suggestion = "begin a run of its own without --resume",
+           .file = plan.path});
     if (!earlier.kept.contains(row.leg))
       earlier.cut_short.push_back(row);
   }

@@ -18,8 +18,8 @@ namespace lockstep::campaign {
 /// A launch that ended is kept, completed or failed: a failure is evidence and is not made to go away by
 /// trying again. One that was interrupted, or whose controller died, is made again; what it left stays aside.
 struct Earlier {
-  record::Evidence evidence;      ///< of the launches that are kept, and of the run as a whole
-  std::set<std::uint32_t> kept;   ///< their indices
+  record::Evidence evidence;              ///< of the launches that are kept, and of the run as a whole
+  std::set<std::uint32_t> kept;           ///< their indices
   std::vector<record::LegRow> cut_short;  ///< launches that are made again
   std::uint32_t times = 0;                ///< how often the campaign was resumed before
 };

@@ -1,8 +1,8 @@
 #include "harness/campaign/slurm_allocation.hpp"
 
 #include <array>
-#include <charconv>
 #include <cerrno>
+#include <charconv>
 #include <csignal>
 #include <cstdlib>
 

@@ -15,8 +15,8 @@ namespace lockstep::campaign {
 /// The Slurm job that this process runs in.
 struct SlurmAllocation {
   std::string job_id;
-  std::vector<HostSlots> hosts;         ///< in Slurm's order, with the tasks that it gives to each
-  std::uint32_t restarts = 0;           ///< how often the job was requeued
+  std::vector<HostSlots> hosts;            ///< in Slurm's order, with the tasks that it gives to each
+  std::uint32_t restarts = 0;              ///< how often the job was requeued
   std::optional<std::int64_t> end_utc_ns;  ///< when Slurm will end it; nullopt: no limit, or not known
 };
 

@@ -97,8 +97,8 @@ class Network {
 std::string as_site_name(const std::string& name) {
   std::string usable;
   for (const char c : name) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                       c == '-' || c == '_';
+    const bool plain =
+        (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
     usable += plain ? c : '-';
   }
   if (usable.empty() || usable.front() == '-' || usable.front() == '_')
@@ -150,9 +150,9 @@ std::vector<plan::Site> sites_of_topology(const std::vector<Switch>& switches,
       return std::find(one->hosts.begin(), one->hosts.end(), host.host) != one->hosts.end();
     });
     if (above.size() > 1)
-      refuse_topology(fmt::format("host {} is below two switches: {} and {}", host.host, above[0]->name,
-                                  above[1]->name),
-                      "its site cannot be told");
+      refuse_topology(
+          fmt::format("host {} is below two switches: {} and {}", host.host, above[0]->name, above[1]->name),
+          "its site cannot be told");
     if (above.empty()) {
       homeless.push_back(host.host);
       continue;

@@ -14,9 +14,9 @@ enum class StopWish {
   at_once,   ///< without waiting for a step (SIGINT, SIGHUP, or a second SIGTERM)
 };
 
-/// Turns SIGUSR1, SIGTERM, SIGINT and SIGHUP into something to be read: while one of these lives the signals are
-/// blocked, so that none of them can interrupt the writing of evidence, however often Ctrl-C is pressed. No
-/// handler runs.
+/// Turns SIGUSR1, SIGTERM, SIGINT and SIGHUP into something to be read: while one of these lives the signals
+/// are blocked, so that none of them can interrupt the writing of evidence, however often Ctrl-C is pressed.
+/// No handler runs.
 ///
 /// SIGHUP is left alone where it was ignored already (nohup): such a run is meant to outlive its terminal.
 ///

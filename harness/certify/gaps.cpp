@@ -213,9 +213,10 @@ void check_equal_hosts(Gaps& gaps, const std::vector<Launch>& launches) {
   }
   for (const auto& [site, different] : hosts) {
     if (different.size() > 1)
-      gaps.push_back(fmt::format("site {} ran on other hosts in some launches than in others: the legs cannot be "
-                                 "compared",
-                                 site));
+      gaps.push_back(
+          fmt::format("site {} ran on other hosts in some launches than in others: the legs cannot be "
+                      "compared",
+                      site));
   }
 }
 
