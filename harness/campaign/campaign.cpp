@@ -75,7 +75,7 @@ void take_in_earlier(TimeLeft& time_left, const std::vector<Launch>& launches, c
 /// Why this launch must not begin any more; empty when it may.
 std::string lack_of_time(const plan::Plan& plan, const Launch& launch, const Options& options,
                          const TimeLeft& time_left) {
-  const auto expected_s = time_left.launch_s(launch.leg);
+  const auto expected_s = time_left.cautious_launch_s(launch.leg);
   if (!options.end_utc_ns || !expected_s)
     return {};
   const double left_s = seconds_from_ns(*options.end_utc_ns - utc_ns());

@@ -266,7 +266,7 @@ TEST_F(CampaignTest, AFailureIsNotMadeToGoAwayByGoingOn) {
   ::setenv("FAKE_MODE", "killed@1", 1);
   const plan::Plan plan = colocated_plan();
   static_cast<void>(run(plan, [](const Progress& progress) {
-    if (progress.launch == 2)
+    if (progress.launch == 2 && progress.moment == Progress::Moment::launched)
       ::raise(SIGINT);
   }));
   ::unsetenv("FAKE_MODE");
