@@ -347,9 +347,8 @@ std::uint32_t LegMerger::poll() {
 }
 
 bool LegMerger::is_whole() const {
-  return std::all_of(state_->journals.begin(), state_->journals.end(), [](const auto& journal) {
-    return journal.has_value() && journal->is_complete();
-  });
+  return std::all_of(state_->journals.begin(), state_->journals.end(),
+                     [](const auto& journal) { return journal.has_value() && journal->is_complete(); });
 }
 
 LegEndRow LegMerger::finish(LegEndRow end) {
