@@ -11,6 +11,7 @@
 
 #include "harness/app/command_line.hpp"
 #include "harness/app/lockstep_commands.hpp"
+#include "harness/campaign/slurm_text.hpp"
 #include "harness/core/error.hpp"
 #include "harness/core/log.hpp"
 #include "harness/core/version.hpp"
@@ -45,9 +46,14 @@ void add_plan_options(CLI::App& command, app::PlanRequest& request, bool& json) 
       ->type_name("KEY=VALUE")
       ->expected(1)
       ->take_all();
-  command.add_option("--hostfile", request.hostfile, "hosts to use, one a line: NAME slots=N")
+  command
+      .add_option("--hostfile", request.hostfile,
+                  "hosts to use, one a line: NAME slots=N [the Slurm job's, or the plan's]")
       ->type_name("FILE");
-  command.add_option("--launcher", request.launcher, "mpirun to use [the one in PATH]")->type_name("PROGRAM");
+  command
+      .add_option("--launcher", request.launcher,
+                  "mpirun, srun (inside a Slurm job), or the path of one [mpirun]")
+      ->type_name("PROGRAM");
   command
       .add_option("--rank-program", request.rank_program,
                   "lockstep-rank to use [the one beside this program]")
@@ -61,6 +67,11 @@ std::string is_positive_number(const std::string& text) {
   const double value = std::strtod(text.c_str(), &end);
   const bool good = !text.empty() && *end == '\0' && value > 0.0 && std::isfinite(value);
   return good ? std::string{} : "\"" + text + "\" is no number above 0";
+}
+
+std::string is_time(const std::string& text) {
+  return campaign::parse_time_s(text) ? std::string{}
+                                      : "\"" + text + "\" is no time such as 30:00 or 1-12:00:00";
 }
 
 void add_check(CLI::App& app, Requests& requests) {
@@ -92,6 +103,17 @@ void add_certify(CLI::App& app, Requests& requests) {
       .add_option("--lab", requests.certify.lab,
                   "rehearse: make the plan's hosts on this machine, as this specification says")
       ->type_name("SPEC");
+  command
+      .add_option(
+          "--resume", requests.certify.resume,
+          "the results folder itself: made when it is not there; a run in it that was cut short goes on")
+      ->type_name("DIR");
+  command
+      .add_option(
+          "--time-limit", requests.certify.time_limit,
+          "begin no launch that would not end in this time, e.g. 30:00 or 1-12:00:00 [the Slurm job's]")
+      ->type_name("[D-]HH:MM:SS")
+      ->check(is_time);
   command.footer(
       "Examples:\n"
       "  lockstep certify configs/two-sites.toml\n"
@@ -101,7 +123,11 @@ void add_certify(CLI::App& app, Requests& requests) {
       "\n"
       "Writes DIR/<plan>-<UTC time>/ with plan.toml, run.h5 (the evidence), certificate.json, journals/ and "
       "logs/.\n"
-      "Ctrl-C ends the run: the evidence so far is kept, and the verdict is inconclusive.\n"
+      "Ctrl-C ends the run: the evidence so far is kept, and the verdict is inconclusive. SIGUSR1 and "
+      "SIGTERM "
+      "do the same\n"
+      "at the end of the step under way (within 60 s and 15 s). Both can be taken up again with --resume.\n"
+      "Inside a Slurm job hosts, slots and time limit are the job's; scripts/slurm/ holds batch scripts.\n"
       "\n" +
       std::string(kExitCodes));
 }

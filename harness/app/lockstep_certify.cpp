@@ -1,11 +1,13 @@
 #include <csignal>
 #include <optional>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
 #include "harness/app/lab_session.hpp"
 #include "harness/app/lockstep_commands.hpp"
+#include "harness/app/lockstep_hosts.hpp"
 #include "harness/app/lockstep_prediction.hpp"
 #include "harness/campaign/campaign.hpp"
 #include "harness/campaign/stop_signals.hpp"
@@ -14,7 +16,7 @@
 #include "harness/core/hash.hpp"
 #include "harness/core/log.hpp"
 #include "harness/core/posix.hpp"
-#include "harness/plan/load.hpp"
+#include "harness/core/units.hpp"
 #include "harness/record/run_file.hpp"
 #include "harness/report/progress.hpp"
 #include "harness/report/verdict.hpp"
@@ -51,6 +53,7 @@ ExitCode exit_code_of(const campaign::Result& result,
     case campaign::Ending::run_failed:
       return ExitCode::run_failed;
     case campaign::Ending::interrupted:
+    case campaign::Ending::out_of_time:
       return ExitCode::inconclusive;
     case campaign::Ending::finished:
       break;
@@ -64,6 +67,8 @@ const char* name_of(campaign::Ending ending) {
       return "finished";
     case campaign::Ending::interrupted:
       return "interrupted";
+    case campaign::Ending::out_of_time:
+      return "out_of_time";
     case campaign::Ending::bad_input:
       return "bad_input";
     case campaign::Ending::run_failed:
@@ -84,6 +89,24 @@ std::string outcome_json(const campaign::Result& result, const campaign::Results
   return document.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 
+campaign::ResultsFolder choose_folder(const CertifyRequest& request, const PlacedPlan& placed) {
+  if (!request.resume.empty())
+    return campaign::ResultsFolder::open(request.resume);
+  if (placed.job && placed.job->restarts > 0)
+    log_warning(
+        "this job was requeued and begins anew: with --resume DIR it would go on in the folder of before");
+  return campaign::ResultsFolder::create(request.out, placed.plan.name, utc_ns());
+}
+
+std::optional<std::int64_t> end_of_time_utc_ns(const CertifyRequest& request, const PlacedPlan& placed) {
+  if (!request.time_limit.empty()) {
+    // The command line has checked it.
+    const double left_s = campaign::parse_time_s(request.time_limit).value_or(0.0);
+    return utc_ns() + static_cast<std::int64_t>(left_s * kNsPerS);
+  }
+  return placed.job ? placed.job->end_utc_ns : std::nullopt;
+}
+
 }  // namespace
 
 ExitCode run_certify(const CertifyRequest& request) {
@@ -91,11 +114,13 @@ ExitCode run_certify(const CertifyRequest& request) {
   // end.
   static_cast<void>(std::signal(SIGPIPE, SIG_IGN));
   static_cast<void>(std::signal(SIGXFSZ, SIG_IGN));
-  const plan::Plan plan = plan::load_plan(request.plan.plan, request.plan.sets);
+  PlacedPlan placed = place_plan(request.plan);
+  const plan::Plan& plan = placed.plan;
   campaign::Options options;
+  options.hostfile = std::move(placed.hostfile);
+  options.end_utc_ns = end_of_time_utc_ns(request, placed);
   options.programs = campaign::find_programs({request.plan.launcher, request.plan.rank_program});
-  if (!request.plan.hostfile.empty())
-    options.hostfile = campaign::read_hostfile(request.plan.hostfile);
+  campaign::check_launcher(plan, options.programs.launcher, options.surroundings);
   campaign::check_launchable(plan, options.hostfile);
   options.expected_step_s = expected_step_s(plan, options.hostfile);
   std::optional<LabSession> lab;
@@ -107,7 +132,7 @@ ExitCode run_certify(const CertifyRequest& request) {
   // Never destroyed: a signal between the verdict and the end of the process must not turn the exit code into
   // its own.
   static campaign::StopSignals& stop = *new campaign::StopSignals;
-  const auto folder = campaign::ResultsFolder::create(request.out, plan.name, utc_ns());
+  const campaign::ResultsFolder folder = choose_folder(request, placed);
   if (lab)
     lab->bring_up(options, folder);
   report::ProgressPrinter progress(stderr, report::style_of(STDERR_FILENO));
@@ -121,7 +146,7 @@ ExitCode run_certify(const CertifyRequest& request) {
   if (result.evidence_is_whole)
     certificate = write_certificate(folder);
   const ExitCode code = exit_code_of(result, certificate);
-  if (result.ending == campaign::Ending::interrupted)
+  if (result.ending == campaign::Ending::interrupted || result.ending == campaign::Ending::out_of_time)
     log_warning(result.message);
   else if (!result.message.empty())
     log_error(result.message);

@@ -1,16 +1,17 @@
 #include <filesystem>
+#include <utility>
 
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include "harness/app/lockstep_commands.hpp"
+#include "harness/app/lockstep_hosts.hpp"
 #include "harness/app/lockstep_prediction.hpp"
 #include "harness/campaign/campaign.hpp"
 #include "harness/campaign/schedule.hpp"
 #include "harness/compute/kernel_choice.hpp"
 #include "harness/core/hash.hpp"
 #include "harness/core/units.hpp"
-#include "harness/plan/load.hpp"
 #include "harness/record/journal.hpp"
 #include "harness/report/preview.hpp"
 #include "workloads/transformer.hpp"
@@ -61,15 +62,14 @@ std::string command_of(const plan::Plan& plan, const campaign::Launch& launch,
                                     .plan_file = folder + "/plan.toml",
                                     .journals_folder = folder + "/journals/" + leg_folder,
                                     .hosts_file = folder + "/logs/" + leg_folder + ".hosts"};
-  return campaign::shell_line(campaign::mpirun_command(plan, launch, hosts, paths, campaign::this_machine()));
+  return campaign::shell_line(campaign::launch_command(plan, launch, hosts, paths, campaign::this_machine()));
 }
 
 class PreviewBuilder {
  public:
-  PreviewBuilder(const CheckRequest& request, const plan::Plan& plan)
-      : request_(request), plan_(plan), rates_(choose_rates(request, plan)) {
-    if (!request.plan.hostfile.empty())
-      hostfile_ = campaign::read_hostfile(request.plan.hostfile);
+  PreviewBuilder(const CheckRequest& request, const plan::Plan& plan,
+                 std::vector<campaign::HostSlots> hostfile)
+      : request_(request), plan_(plan), rates_(choose_rates(request, plan)), hostfile_(std::move(hostfile)) {
     campaign::check_launchable(plan, hostfile_);
     // Ranks that compute for real on this one machine share its cores.
     if (plan.placement == plan::Placement::colocated && plan.compute.backend == plan::ComputeBackend::cpu)
@@ -225,8 +225,8 @@ class PreviewBuilder {
 }  // namespace
 
 ExitCode run_check(const CheckRequest& request) {
-  const plan::Plan plan = plan::load_plan(request.plan.plan, request.plan.sets);
-  const report::Preview preview = PreviewBuilder(request, plan).build();
+  PlacedPlan placed = place_plan(request.plan);
+  const report::Preview preview = PreviewBuilder(request, placed.plan, std::move(placed.hostfile)).build();
   print_out(request.plan.form == OutputForm::json
                 ? report::preview_json(preview)
                 : report::preview_text(preview, report::style_of(STDOUT_FILENO)));

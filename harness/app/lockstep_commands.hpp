@@ -17,7 +17,7 @@ enum class OutputForm { text, json };
 struct PlanRequest {
   std::string plan;               ///< path
   std::vector<std::string> sets;  ///< dotted.key=value
-  std::string launcher;           ///< empty: mpirun
+  std::string launcher;           ///< a name or path; empty: mpirun
   std::string rank_program;       ///< empty: lockstep-rank beside this program
   std::string hostfile;           ///< empty: the plan's hosts
   OutputForm form = OutputForm::text;
@@ -34,6 +34,8 @@ struct CertifyRequest {
   PlanRequest plan;
   std::string lab;  ///< a lab's specification; empty: the plan's hosts are real
   std::string out = "results";
+  std::string resume;      ///< the results folder itself; empty: a new one below `out`
+  std::string time_limit;  ///< from now on, as Slurm writes it; empty: the Slurm job's
 };
 [[nodiscard]] ExitCode run_certify(const CertifyRequest& request);
 

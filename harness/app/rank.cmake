@@ -1,4 +1,5 @@
-add_executable(lockstep-rank rank_evidence.cpp rank_main.cpp rank_options.cpp rank_places.cpp rank_run.cpp rank_wait.cpp)
+add_executable(lockstep-rank rank_evidence.cpp rank_main.cpp rank_options.cpp rank_places.cpp rank_run.cpp
+                             rank_stop.cpp rank_wait.cpp)
 target_link_libraries(lockstep-rank PRIVATE
   lockstep_flags lockstep::core lockstep::plan lockstep::mpi lockstep::topology lockstep::step lockstep::compute
   lockstep::fabric lockstep::record lockstep::watch lockstep::report lockstep::workloads CLI11::CLI11)

@@ -50,7 +50,8 @@ record::LegRow leg_row(const plan::Plan& plan, const plan::Leg& leg, const RankO
   return row;
 }
 
-void merge_by_hand(const plan::Plan& plan, const record::LegRow& row, const RankPlaces& places) {
+void merge_by_hand(const plan::Plan& plan, const record::LegRow& row, const RankPlaces& places,
+                   const std::string& outcome) {
   const std::string run_file = places.results_folder + "/run.h5";
   write_text_file(places.results_folder + "/plan.toml", plan.text);
   {
@@ -60,7 +61,7 @@ void merge_by_hand(const plan::Plan& plan, const record::LegRow& row, const Rank
     merger.poll();
     record::LegEndRow end;
     end.leg = row.leg;
-    end.outcome = "completed";
+    end.outcome = outcome;
     end.ended_utc_ns = utc_ns();
     merger.finish(end);
     writer.close();

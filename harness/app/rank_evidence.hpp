@@ -17,7 +17,9 @@ namespace lockstep::app {
                                      std::uint32_t ranks);
 
 /// Brings the journals of a launch that was started by hand into `places.results_folder`/run.h5 beside a copy
-/// of the plan, and prints the summary. For rank 0, after the run. Throws RunError.
-void merge_by_hand(const plan::Plan& plan, const record::LegRow& row, const RankPlaces& places);
+/// of the plan, and prints the summary. `outcome`: completed or interrupted. For rank 0, after the run.
+/// Throws RunError.
+void merge_by_hand(const plan::Plan& plan, const record::LegRow& row, const RankPlaces& places,
+                   const std::string& outcome);
 
 }  // namespace lockstep::app

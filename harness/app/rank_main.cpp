@@ -5,11 +5,13 @@
 
 #include "harness/app/rank_options.hpp"
 #include "harness/app/rank_run.hpp"
+#include "harness/app/rank_stop.hpp"
 #include "harness/core/error.hpp"
 #include "harness/core/log.hpp"
 
 int main(int argc, char** argv) {
   using namespace lockstep;
+  app::take_stop_requests();
   set_log_name("lockstep-rank");
   try {
     const auto options = app::parse_rank_options(argc, argv);

@@ -13,6 +13,7 @@
 
 #include "harness/app/rank_evidence.hpp"
 #include "harness/app/rank_places.hpp"
+#include "harness/app/rank_stop.hpp"
 #include "harness/app/rank_wait.hpp"
 #include "harness/compute/backend.hpp"
 #include "harness/core/clock.hpp"
@@ -25,6 +26,7 @@
 #include "harness/fabric/pattern_validator.hpp"
 #include "harness/mpi/collect.hpp"
 #include "harness/mpi/environment.hpp"
+#include "harness/mpi/error.hpp"
 #include "harness/mpi/parameters.hpp"
 #include "harness/plan/load.hpp"
 #include "harness/record/describe.hpp"
@@ -96,7 +98,8 @@ class RankRun {
     prepare();
   }
 
-  /// Runs all steps. Returns only when all were completed.
+  /// Runs all steps, or as many as all ranks agree on when some were asked to stop. Returns only when those
+  /// were completed.
   void run_steps() {
     where(RankPhase::clock_sync);
     watchdog_.enter("clock synchronisation", plan_.deadlines.init_s);
@@ -109,6 +112,7 @@ class RankRun {
     watchdog_.enter("steps", plan_.deadlines.op_s + 5.0 * longest_s);
     longest_s = 0.0;
     const std::uint32_t all = plan_.run.warmup_steps + plan_.run.steps;
+    std::uint32_t done = 0;
     for (std::uint32_t step = 0; step < all; ++step) {
       journal_->where().step.store(step, std::memory_order_relaxed);
       const std::int64_t begin_ns = clock_.now_ns();
@@ -122,13 +126,21 @@ class RankRun {
       longest_s = std::max(longest_s, seconds_from_ns(end_ns - begin_ns));
       watchdog_.extend(plan_.deadlines.op_s + 5.0 * longest_s);
       journal_->where().since_ns.store(end_ns, std::memory_order_relaxed);
-      journal_->where().completed_steps.store(step + 1, std::memory_order_release);
+      done = step + 1;
+      journal_->where().completed_steps.store(done, std::memory_order_release);
+      if (done < all && is_last_step(step, end_ns))
+        break;
     }
+    stop_vote_->close();
     where(RankPhase::clock_sync);
     watchdog_.enter("clock synchronisation", plan_.deadlines.init_s);
     stamp_clock();
     executor_.reset();
-    journal_->complete();
+    stopped_early_ = done < all;
+    if (!stopped_early_)
+      journal_->complete();
+    else if (rank().value() == 0)
+      log_warning(fmt::format("asked to stop: {} of {} steps were run", done, all));
   }
 
   /// Brings the evidence together.
@@ -138,7 +150,7 @@ class RankRun {
     mpi::barrier(topology_->leg, plan_.deadlines.finalize_s);
     collect_journals(places_.journals, topology_->leg, plan_.deadlines.finalize_s);
     if (!options_.launched_by_controller && rank().value() == 0)
-      merge_by_hand(plan_, meta_.leg, places_);
+      merge_by_hand(plan_, meta_.leg, places_, stopped_early_ ? "interrupted" : "completed");
     where(RankPhase::finalizing);
     // Rank 0 may have merged for long; the others wait for it here and not in MPI_Finalize.
     watchdog_.enter("end of the merge", 10.0 * plan_.deadlines.finalize_s);
@@ -196,6 +208,7 @@ class RankRun {
       make_journal();
       buffers_ = std::make_unique<step::BufferSet>(graph_, compute_.backend->buffers_needed(), rank());
     });
+    stop_vote_.emplace(topology_->leg, plan_.deadlines.op_s);
     fabric_ = fabric::make_fabric(plan_.fabric, graph_, topology_->leg, plan_.deadlines.init_s);
     validator_ = std::make_unique<fabric::PatternValidator>(graph_, rank(), plan_.validation.samples);
     step::ExecutorOptions execution;
@@ -314,6 +327,25 @@ class RankRun {
     log_error(row.message);
   }
 
+  [[nodiscard]] bool is_last_step(std::uint32_t step, std::int64_t end_ns) {
+    try {
+      return stop_vote_->ends_after(step, end_ns);
+    } catch (const mpi::DeadlineError& error) {
+      leave(step, "deadline", error.what(), RankExit::deadline);
+    } catch (const mpi::MpiError& error) {
+      leave(step, "transport", error.what(), RankExit::transport_error);
+    }
+  }
+
+  /// The vote on stopping failed, which a peer's death shows in as in any other communication.
+  [[noreturn]] void leave(std::uint32_t step, std::string kind, const char* why, RankExit code) {
+    record::FailureRow row = failure_row(meta_, std::move(kind), fmt::format("after step {}: {}", step, why));
+    row.step = static_cast<std::int32_t>(step);
+    journal_->add_failure(row);
+    log_error(row.message);
+    end_process(code);
+  }
+
   /// A communication failed: record it and leave, without a word to the transport.
   [[noreturn]] void give_up(std::uint32_t step, const step::StepResult& result) {
     const bool deadline = result.status == step::StepStatus::deadline;
@@ -350,6 +382,8 @@ class RankRun {
   std::unique_ptr<fabric::PatternValidator> validator_;
   std::unique_ptr<step::FabricBackend> fabric_;
   std::unique_ptr<step::Executor> executor_;
+  std::optional<StopVote> stop_vote_;
+  bool stopped_early_ = false;
 };
 
 void on_expiry(const watch::Expiry& expiry) {

@@ -1,13 +1,20 @@
 #include "harness/campaign/campaign.hpp"
 
+#include <algorithm>
+#include <filesystem>
+#include <optional>
 #include <utility>
+
+#include <fmt/format.h>
 
 #include "harness/campaign/ballast.hpp"
 #include "harness/campaign/leg_runner.hpp"
+#include "harness/campaign/resume.hpp"
 #include "harness/campaign/schedule.hpp"
 #include "harness/core/clock.hpp"
 #include "harness/core/error.hpp"
 #include "harness/core/posix.hpp"
+#include "harness/core/units.hpp"
 #include "harness/record/provenance.hpp"
 #include "harness/record/run_file.hpp"
 
@@ -48,6 +55,39 @@ bool close_quietly(record::RunFileWriter& writer) {
   }
 }
 
+/// The run file of a new campaign, or of one that goes on.
+record::RunFileWriter begin_run_file(const plan::Plan& plan, const Options& options,
+                                     const ResultsFolder& folder, const std::optional<Earlier>& earlier) {
+  if (earlier)
+    return resume_run_file(folder, plan, *earlier, utc_ns());
+  record::RunFileWriter writer(folder.run_file(), plan.text, format_utc(utc_ns()));
+  append_provenance(writer, options);
+  return writer;
+}
+
+void take_in_earlier(TimeLeft& time_left, const std::vector<Launch>& launches, const Earlier& earlier) {
+  for (const record::LegRow& row : earlier.evidence.legs) {
+    for (const record::LegEndRow& end : earlier.evidence.leg_ends) {
+      if (end.leg == row.leg)
+        time_left.ended(launches[row.leg], seconds_from_ns(end.ended_utc_ns - row.launched_utc_ns));
+    }
+  }
+}
+
+/// Why this launch must not begin any more; empty when it may.
+std::string lack_of_time(const plan::Plan& plan, const Launch& launch, const Options& options,
+                         const TimeLeft& time_left) {
+  const auto expected_s = time_left.cautious_launch_s(launch.leg);
+  if (!options.end_utc_ns || !expected_s)
+    return {};
+  const double left_s = seconds_from_ns(*options.end_utc_ns - utc_ns());
+  if (*expected_s + kVerdictReserveS <= left_s)
+    return {};
+  return fmt::format("the time limit leaves {} and the next launch ({}, round {}) takes about {}",
+                     format_seconds(std::max(0.0, left_s)), plan.legs[launch.leg].name, launch.round + 1,
+                     format_seconds(*expected_s));
+}
+
 Ending ending_of(Consequence consequence) {
   switch (consequence) {
     case Consequence::bad_input:
@@ -70,18 +110,28 @@ void check_launchable(const plan::Plan& plan, const std::vector<HostSlots>& host
 Result run(const plan::Plan& plan, const Options& options, const ResultsFolder& folder, StopSignals& stop,
            const ProgressCallback& on_progress) {
   check_launchable(plan, options.hostfile);
-  write_text_file(folder.plan_file(), plan.text);
-  Ballast ballast(folder.path() + "/.reserve", kBallastBytes);
-  record::RunFileWriter writer(folder.run_file(), plan.text, format_utc(utc_ns()));
-  append_provenance(writer, options);
   const std::vector<Launch> launches = schedule(plan);
+  const std::optional<Earlier> earlier = read_earlier(folder, plan, launches);
+  write_text_file(folder.plan_file(), plan.text);
+  write_text_file(folder.unfinished_file(), "launches are missing; lockstep certify --resume makes them\n");
+  Ballast ballast(folder.path() + "/.reserve", kBallastBytes);
+  record::RunFileWriter writer = begin_run_file(plan, options, folder, earlier);
   TimeLeft time_left(launches, expected_leg_s(plan, options.expected_step_s));
+  if (earlier)
+    take_in_earlier(time_left, launches, *earlier);
   LegRunner runner(plan, options, folder, stop, writer, time_left, on_progress);
   Result result;
   try {
     for (const Launch& launch : launches) {
+      if (earlier && earlier->kept.contains(launch.index))
+        continue;
       if (stop.stop_requested()) {
         result.ending = Ending::interrupted;
+        break;
+      }
+      result.message = lack_of_time(plan, launch, options, time_left);
+      if (!result.message.empty()) {
+        result.ending = Ending::out_of_time;
         break;
       }
       LegResult leg = runner.run(launch, static_cast<std::uint32_t>(launches.size()));
@@ -107,6 +157,10 @@ Result run(const plan::Plan& plan, const Options& options, const ResultsFolder& 
   }
   if (result.ending == Ending::interrupted)
     result.message = "stopped by a signal; the evidence so far is kept";
+  if (result.ending == Ending::out_of_time)
+    result.message += "; the evidence so far is kept";
+  if (result.ending == Ending::finished)
+    std::filesystem::remove(folder.unfinished_file());
   return result;
 }
 

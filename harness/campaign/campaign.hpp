@@ -27,11 +27,16 @@ struct Options {
       after_launch;  ///< once a launch has ended and before its evidence is closed; may be unset
   std::vector<std::pair<std::string, std::string>> provenance;  ///< facts about the whole run, by key
   Surroundings surroundings = this_machine();
-  std::vector<HostSlots> hostfile;      ///< empty: the plan's hosts
-  double stop_grace_s = 3.0;            ///< between asking a launch to end and killing it
-  double poll_interval_s = 0.2;         ///< between two looks at the journals
-  double deadline_slack_s = 5.0;        ///< between a rank's own deadline and the controller's
-  std::vector<double> expected_step_s;  ///< predicted time of a step, by index in Plan::legs; may be empty
+  std::vector<HostSlots> hostfile;  ///< empty: the plan's hosts
+  double stop_grace_s = 3.0;        ///< between asking a launch to end and killing it
+  /// For ranks to come to the end of their step when they were asked to stop there: before that time the
+  /// launch ends by itself, after it it is ended as if stopped at once. A step is often seconds long.
+  double soon_patience_s = 60.0;           ///< StopWish::soon
+  double promptly_patience_s = 15.0;       ///< StopWish::promptly: Slurm kills 30 s after SIGTERM
+  std::optional<std::int64_t> end_utc_ns;  ///< of the time that is granted; nullopt: no limit
+  double poll_interval_s = 0.2;            ///< between two looks at the journals
+  double deadline_slack_s = 5.0;           ///< between a rank's own deadline and the controller's
+  std::vector<double> expected_step_s;     ///< predicted time of a step, by index in Plan::legs; may be empty
 };
 
 /// Where the campaign is, told several times a second.
@@ -56,9 +61,13 @@ using ProgressCallback = std::function<void(const Progress&)>;
 enum class Ending {
   finished,     ///< every launch was made; some may have failed, which is data
   interrupted,  ///< a stop signal came: the evidence so far is merged
+  out_of_time,  ///< the next launch would not end before the time limit: the same
   bad_input,    ///< a launch was refused for what the user asked: exit code 2
   run_failed,   ///< the machine cannot run it, or the evidence cannot be written: exit code 5
 };
+
+/// What is kept back of a time limit for the last merge, the verdict and Slurm's own end of a job.
+constexpr double kVerdictReserveS = 30.0;
 
 struct Result {
   Ending ending = Ending::finished;
@@ -72,7 +81,11 @@ struct Result {
 void check_launchable(const plan::Plan& plan, const std::vector<HostSlots>& hostfile);
 
 /// Makes every launch of the schedule and writes run.h5 into `folder` (plan.toml is there before the first
-/// launch). A launch that fails is data and the next ones still run, unless the cause is bad input, a machine
+/// launch). In a folder that holds a part of the same campaign already, only the launches that are missing
+/// (see Earlier). As long as some are, there is a file `unfinished` in the folder.
+///
+/// No launch begins that is expected to end later than kVerdictReserveS before Options::end_utc_ns.
+/// A launch that fails is data and the next ones still run, unless the cause is bad input, a machine
 /// that cannot run it, or a stop signal. Returns when no process of it is left.
 ///
 /// Throws InputError or RunError when it could not begin at all; after that, errors are told by Result.

@@ -107,6 +107,28 @@ std::optional<Diagnosis> diagnose_refused_launch(const LaunchEnd& end) {
   return diagnose_unreachable(end);
 }
 
+/// Complaints of srun that come before any rank has run.
+std::optional<Diagnosis> diagnose_refused_step(const LaunchEnd& end) {
+  if (const std::string why = rest_after(end.log, "srun: error: Unable to create step for job ");
+      !why.empty()) {
+    const std::size_t colon = why.find(": ");
+    return Diagnosis{
+        "launch",
+        fmt::format("Slurm has no room for the {} ranks of leg {} ({}); ask for more tasks or hosts, "
+                    "or lower the sites' slots",
+                    end.ranks, end.leg, colon == std::string::npos ? why : why.substr(colon + 2)),
+        Consequence::bad_input};
+  }
+  if (const std::string why = rest_after(end.log, " launch failed: "); !why.empty()) {
+    return Diagnosis{
+        "launch",
+        fmt::format("srun could not start every rank of leg {} ({}); see {} and the log of slurmd", end.leg,
+                    why, end.log_path),
+        Consequence::run_failed};
+  }
+  return std::nullopt;
+}
+
 /// `process rank 1 with PID 812 on node n3 exited on signal 9 (Killed)`, when mpirun said so.
 std::string victim(std::string_view log) {
   const std::string rest = rest_after(log, "noticed that process rank ");
@@ -121,8 +143,14 @@ std::string victim(std::string_view log) {
 
 std::string last_error_line(std::string_view log) {
   constexpr std::string_view kMarker = "error: ";
-  const std::size_t at = log.rfind(kMarker);
-  return at == std::string_view::npos ? std::string{} : line_at(log, at + kMarker.size());
+  for (std::size_t at = log.rfind(kMarker); at != std::string_view::npos && at > 0;
+       at = log.rfind(kMarker, at - 1)) {
+    // srun tells of every task that ended, after what the task itself said.
+    const std::size_t line = log.rfind('\n', at) + 1;  // npos + 1 is the beginning
+    if (!log.substr(line).starts_with("srun: ") && !log.substr(line).starts_with("slurmstepd"))
+      return line_at(log, at + kMarker.size());
+  }
+  return log.starts_with(kMarker) ? line_at(log, kMarker.size()) : std::string{};
 }
 
 std::string read_log_tail(const std::string& path) {
@@ -149,8 +177,10 @@ std::optional<Diagnosis> diagnose(const LaunchEnd& end) {
   if (!end.stepped) {
     if (auto refused = diagnose_refused_launch(end))
       return refused;
+    if (auto refused = diagnose_refused_step(end))
+      return refused;
   }
-  if (status == kHostLostStatus)
+  if (status == kHostLostStatus || has(end.log, "srun: error: Node failure on "))
     return Diagnosis{"host_lost", fmt::format("leg {} lost a host", end.leg), Consequence::data};
   if (status > kSignalBase && status <= kSignalBase + kLastSignal) {
     const int number = status - kSignalBase;

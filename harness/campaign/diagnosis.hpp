@@ -30,12 +30,12 @@ struct LaunchEnd {
   bool stepped = false;     ///< some rank reached its first step
 };
 
-/// Why a launch ended as it did, from the launcher's exit status and the complaints that Open MPI and ssh are
-/// known for. nullopt when the status is 0, which says nothing: with --enable-recovery mpirun exits 0 after
-/// losing a rank.
+/// Why a launch ended as it did, from the launcher's exit status and the complaints that Open MPI, srun and
+/// ssh are known for. nullopt when the status is 0, which says nothing: with --enable-recovery mpirun exits 0
+/// after losing a rank.
 [[nodiscard]] std::optional<Diagnosis> diagnose(const LaunchEnd& end);
 
-/// The text after the last `error: ` in the log; empty when there is none.
+/// The text after the last `error: ` in the log that is not srun's own; empty when there is none.
 [[nodiscard]] std::string last_error_line(std::string_view log);
 
 /// The last MiB of a file, and nothing when it cannot be read.

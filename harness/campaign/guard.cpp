@@ -35,7 +35,7 @@ void pause_ms(std::int64_t ms) {
 sigset_t guard_signals() {
   sigset_t signals;
   sigemptyset(&signals);
-  for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGCHLD})
+  for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGCHLD})
     sigaddset(&signals, number);
   return signals;
 }
@@ -105,6 +105,8 @@ class Guard {
       const int number = ::sigtimedwait(&signals, nullptr, &wait);
       if (number == SIGTERM || number == SIGINT || number == SIGHUP)
         begin_ending();
+      else if (number == SIGUSR1 && !status_)
+        ::kill(program_, SIGUSR1);
     }
     end_.exit_status = status_.value_or(128 + SIGKILL);
     return end_;

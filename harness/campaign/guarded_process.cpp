@@ -152,6 +152,11 @@ ProcessEnd GuardedProcess::wait_for_end(double patience_s) {
   }
 }
 
+void GuardedProcess::ask_to_stop() {
+  if (guard_ > 0)
+    ::kill(guard_, SIGUSR1);
+}
+
 ProcessEnd GuardedProcess::stop() {
   if (const auto end = poll_end())
     return *end;

@@ -46,6 +46,8 @@ class GuardedProcess {
   [[nodiscard]] int end_fd() const { return report_.get(); }
   /// How it ended; nullopt while something still runs. Never waits.
   [[nodiscard]] std::optional<ProcessEnd> poll_end();
+  /// Passes SIGUSR1 on to the program, which a launcher passes on to its ranks. Does not wait.
+  void ask_to_stop();
   /// Ends everything and waits for it: about `grace_s` at most, plus what the kernel needs.
   ProcessEnd stop();
   /// The guard. Its descendants are the program's processes.

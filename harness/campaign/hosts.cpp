@@ -76,13 +76,9 @@ std::vector<HostSlots> declared_hosts(const plan::Plan& plan, SiteId id) {
 
 std::vector<HostSlots> hosts_from_file(const plan::Plan& plan, SiteId id,
                                        const std::vector<HostSlots>& hostfile) {
-  const bool resolve = has_networks(plan);
   std::vector<HostSlots> hosts;
   for (const HostSlots& entry : hostfile) {
-    plan::HostIdentity identity{entry.host, {}};
-    if (resolve)
-      identity.addresses = addresses_of(entry.host);
-    if (plan::find_site(plan, identity) == id)
+    if (site_of_host(plan, entry.host) == id)
       hosts.push_back({entry.host, entry.slots > 0 ? entry.slots : plan.sites[id.value()].slots});
   }
   if (hosts.empty()) {
@@ -153,6 +149,13 @@ std::vector<HostSlots> parse_hostfile(std::string_view text, const std::string& 
 
 std::vector<HostSlots> read_hostfile(const std::string& path) {
   return parse_hostfile(read_text_file(path), path);
+}
+
+std::optional<SiteId> site_of_host(const plan::Plan& plan, const std::string& host) {
+  plan::HostIdentity identity{host, {}};
+  if (has_networks(plan))
+    identity.addresses = addresses_of(host);
+  return plan::find_site(plan, identity);
 }
 
 std::vector<HostSlots> hosts_of_leg(const plan::Plan& plan, const plan::Leg& leg,

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,6 +23,9 @@ struct HostSlots {
 [[nodiscard]] std::vector<HostSlots> read_hostfile(const std::string& path);
 [[nodiscard]] std::vector<HostSlots> parse_hostfile(std::string_view text,
                                                     const std::string& name_for_messages);
+
+/// The site of a host, by its name or, where sites are networks, by the addresses that it resolves to.
+[[nodiscard]] std::optional<SiteId> site_of_host(const plan::Plan& plan, const std::string& host);
 
 /// Hosts of a leg, site by site in the leg's order. Without a hostfile these are the names that the plan
 /// lists, each with the site's slots; with one, its hosts that belong to the leg's sites, by name or by the

@@ -10,7 +10,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "harness/campaign/launcher_parts.hpp"
 #include "harness/core/error.hpp"
+#include "harness/core/lab_variable.hpp"
 #include "harness/core/posix.hpp"
 #include "harness/core/text.hpp"
 
@@ -57,25 +59,89 @@ std::string beside_this_program(const char* name) {
 }  // namespace
 
 Surroundings this_machine() {
+  const char* job = std::getenv("SLURM_JOB_ID");
+  const char* slurm_host = std::getenv("SLURMD_NODENAME");
   return {.usable_cpus = static_cast<std::uint32_t>(usable_cpus()),
           .is_root = ::geteuid() == 0,
-          .emulated_hosts = false,
-          .mca = {}};
+          .emulated_hosts = std::getenv(kLabVariable) != nullptr,
+          .mca = {},
+          .in_slurm_job = job != nullptr,
+          .slurm_host = slurm_host != nullptr ? slurm_host : ""};
+}
+
+bool shares_cores(const plan::Plan& plan, const std::vector<HostSlots>& hosts, std::uint32_t ranks,
+                  const Surroundings& surroundings) {
+  if (plan.placement == plan::Placement::colocated || surroundings.emulated_hosts)
+    return true;
+  // Several names may stand for this one machine: then its cores are all there are.
+  const bool only_this_machine = std::all_of(hosts.begin(), hosts.end(), [](const HostSlots& host) {
+    return host.host == "localhost" || host.host == short_host_name();
+  });
+  return only_this_machine && ranks > surroundings.usable_cpus;
+}
+
+std::vector<std::string> rank_command(const plan::Plan& plan, const Launch& launch,
+                                      const LaunchPaths& paths) {
+  return {paths.rank_program,
+          "--plan",
+          paths.plan_file,
+          "--leg",
+          plan.legs[launch.leg].name,
+          "--leg-index",
+          std::to_string(launch.index),
+          "--round",
+          std::to_string(launch.round),
+          "--attempt",
+          std::to_string(launch.attempt),
+          "--journals",
+          paths.journals_folder,
+          "--launched-by-controller"};
+}
+
+std::map<std::string, std::string> mca_parameters(const plan::Plan& plan, const Surroundings& surroundings) {
+  std::map<std::string, std::string> mca = plan.mpi.mca;
+  mca.insert(surroundings.mca.begin(), surroundings.mca.end());
+  return mca;
+}
+
+LauncherKind launcher_kind(const std::string& launcher) {
+  return std::filesystem::path(launcher).filename() == "srun" ? LauncherKind::srun : LauncherKind::mpirun;
+}
+
+Command launch_command(const plan::Plan& plan, const Launch& launch, const std::vector<HostSlots>& hosts,
+                       const LaunchPaths& paths, const Surroundings& surroundings) {
+  switch (launcher_kind(paths.launcher)) {
+    case LauncherKind::srun:
+      return srun_command(plan, launch, hosts, paths, surroundings);
+    case LauncherKind::mpirun:
+      break;
+  }
+  return mpirun_command(plan, launch, hosts, paths, surroundings);
+}
+
+void check_launcher(const plan::Plan& plan, const std::string& launcher, const Surroundings& surroundings) {
+  if (launcher_kind(launcher) != LauncherKind::srun)
+    return;
+  if (!surroundings.in_slurm_job) {
+    throw InputError({.what = "srun launches inside a Slurm job only",
+                      .why = "outside of one every launch would wait in the queue by itself",
+                      .suggestion = "submit one of scripts/slurm with sbatch, or use mpirun",
+                      .file = {}});
+  }
+  if (!plan.mpi.mpirun_args.empty()) {
+    throw InputError({.what = "the plan has mpi.mpirun_args, and the launcher is srun",
+                      .why = "they are options of mpirun",
+                      .suggestion = "remove them (mpi.mca is used by both), or use mpirun",
+                      .file = plan.path});
+  }
 }
 
 Command mpirun_command(const plan::Plan& plan, const Launch& launch, const std::vector<HostSlots>& hosts,
                        const LaunchPaths& paths, const Surroundings& surroundings) {
   LOCKSTEP_EXPECT(launch.leg < plan.legs.size(), "launch of a leg that the plan does not have");
-  const plan::Leg& leg = plan.legs[launch.leg];
-  const std::uint32_t ranks = ranks_of_leg(plan, leg, hosts);
+  const std::uint32_t ranks = ranks_of_leg(plan, plan.legs[launch.leg], hosts);
   const bool colocated = plan.placement == plan::Placement::colocated;
-  // Several names may stand for this one machine: then its cores are all there are.
-  const bool only_this_machine =
-      !colocated && std::all_of(hosts.begin(), hosts.end(), [](const HostSlots& host) {
-        return host.host == "localhost" || host.host == short_host_name();
-      });
-  const bool shares_cores =
-      colocated || surroundings.emulated_hosts || (only_this_machine && ranks > surroundings.usable_cpus);
+  const bool crowded = shares_cores(plan, hosts, ranks, surroundings);
 
   Command command;
   command.argv = paths.launcher_prefix;
@@ -83,32 +149,35 @@ Command mpirun_command(const plan::Plan& plan, const Launch& launch, const std::
     command.argv.insert(command.argv.end(), words);
   };
   add({paths.launcher, "-np", std::to_string(ranks)});
-  if (!colocated && hosts.size() <= kMaxListedHosts)
+  if (colocated && !surroundings.slurm_host.empty())
+    add({"--host", host_list({{surroundings.slurm_host, ranks}})});
+  else if (!colocated && hosts.size() <= kMaxListedHosts)
     add({"--host", host_list(hosts)});
   else if (!colocated)
     add({"--hostfile", paths.hosts_file});
   const auto& own = plan.mpi.mpirun_args;
-  if (shares_cores && !names_option(own, "oversubscribe") && !names_option(own, "nooversubscribe"))
+  if (crowded && !names_option(own, "oversubscribe") && !names_option(own, "nooversubscribe"))
     add({"--oversubscribe"});
   if (!names_option(own, "bind-to") && !names_option(own, "map-by"))
-    add({"--bind-to", shares_cores ? "none" : "socket"});
-  std::map<std::string, std::string> mca = plan.mpi.mca;
-  mca.insert(surroundings.mca.begin(), surroundings.mca.end());
-  for (const auto& [key, value] : mca)
+    add({"--bind-to", crowded ? "none" : "socket"});
+  for (const auto& [key, value] : mca_parameters(plan, surroundings))
     add({"--mca", key, value});
   command.argv.insert(command.argv.end(), own.begin(), own.end());
-  add({paths.rank_program, "--plan", paths.plan_file, "--leg", leg.name, "--leg-index",
-       std::to_string(launch.index), "--round", std::to_string(launch.round), "--attempt",
-       std::to_string(launch.attempt), "--journals", paths.journals_folder, "--launched-by-controller"});
+  const std::vector<std::string> rank = rank_command(plan, launch, paths);
+  command.argv.insert(command.argv.end(), rank.begin(), rank.end());
   if (surroundings.is_root)
     command.environment = {{"OMPI_ALLOW_RUN_AS_ROOT", "1"}, {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"}};
   return command;
 }
 
-std::string hosts_file_text(const std::vector<HostSlots>& hosts) {
+std::string hosts_file_text(const std::string& launcher, const std::vector<HostSlots>& hosts) {
+  if (launcher_kind(launcher) == LauncherKind::srun)
+    return srun_needs_hosts_file(hosts) ? srun_hosts_file_text(hosts) : std::string();
   std::string text;
-  for (const HostSlots& host : hosts)
-    text += fmt::format("{} slots={}\n", host.host, host.slots);
+  if (hosts.size() > kMaxListedHosts) {
+    for (const HostSlots& host : hosts)
+      text += fmt::format("{} slots={}\n", host.host, host.slots);
+  }
   return text;
 }
 

@@ -47,7 +47,7 @@ struct LegRunner::Running {
   LegWatch watch;
   std::optional<ProcessEnd> end;
   std::optional<Diagnosis> overdue;
-  bool interrupted = false;
+  std::int64_t stop_by_ns = 0;  ///< 0: nobody has asked to stop
   std::uint32_t steps_done = 0;
   std::uint32_t first_steps = 0;  ///< done when stepping was first seen: the rate counts from there
   std::int64_t first_steps_ns = 0;
@@ -83,9 +83,9 @@ LegRunner::Running LegRunner::start(const Launch& launch, std::uint32_t launches
                           .plan_file = folder_.plan_file(),
                           .journals_folder = folder_.journals_folder(row),
                           .hosts_file = folder_.hosts_file(row)};
-  if (hosts.size() > kMaxListedHosts)
-    write_text_file(paths.hosts_file, hosts_file_text(hosts));
-  const Command command = mpirun_command(plan_, launch, hosts, paths, options_.surroundings);
+  if (const std::string text = hosts_file_text(paths.launcher, hosts); !text.empty())
+    write_text_file(paths.hosts_file, text);
+  const Command command = launch_command(plan_, launch, hosts, paths, options_.surroundings);
   const std::array<record::ProvenanceRow, 1> provenance{record::ProvenanceRow{
       static_cast<std::int32_t>(launch.index), -1, "launch_command", shell_line(command)}};
   record::LegMerger merger(writer_, row, folder_.journals_folder(row));
@@ -111,8 +111,10 @@ void LegRunner::follow(Running& running) {
   const int interval_ms = std::max(1, static_cast<int>(options_.poll_interval_s * 1e3));
   while (!running.end) {
     const Wake wake = wait_for_news(running.process, stop_, interval_ms);
-    if (wake == Wake::stop_signal && stop_.stop_requested()) {
-      running.interrupted = true;
+    if (wake == Wake::stop_signal)
+      ask_to_stop(running);
+    if (stop_.wish() == StopWish::at_once ||
+        (running.stop_by_ns > 0 && monotonic_ns() >= running.stop_by_ns)) {
       running.end = running.process.stop();
       return;
     }
@@ -129,13 +131,26 @@ void LegRunner::follow(Running& running) {
   }
 }
 
+void LegRunner::ask_to_stop(Running& running) {
+  const StopWish wish = stop_.wish();
+  if (wish == StopWish::none || wish == StopWish::at_once)
+    return;
+  const double patience_s = wish == StopWish::soon ? options_.soon_patience_s : options_.promptly_patience_s;
+  const std::int64_t by_ns = monotonic_ns() + static_cast<std::int64_t>(patience_s * kNsPerS);
+  running.stop_by_ns = running.stop_by_ns == 0 ? by_ns : std::min(running.stop_by_ns, by_ns);
+  running.process.ask_to_stop();
+}
+
 LegResult LegRunner::close(Running& running) {
   if (options_.after_launch)
     options_.after_launch();
   LegResult result;
-  result.interrupted = running.interrupted;
+  // A launch that was through all the same is whole evidence. One whose processes got the signal themselves,
+  // as Slurm sends it to all of a job, ended because of it too.
+  static_cast<void>(running.merger.poll());
+  result.interrupted = stop_.stop_requested() && !running.merger.is_whole();
   result.seconds = seconds_from_ns(monotonic_ns() - running.begin_ns);
-  if (running.interrupted) {
+  if (result.interrupted) {
     result.diagnosis = Diagnosis{"interrupted", "the run was stopped by a signal", Consequence::data};
   } else if (running.overdue) {
     result.diagnosis = running.overdue;
@@ -152,7 +167,7 @@ LegResult LegRunner::close(Running& running) {
   end.leg = running.row.leg;
   // The merger looks at the evidence: `completed` stays only when every rank's journal is whole, whatever the
   // launcher did.
-  end.outcome = running.interrupted ? "interrupted" : "completed";
+  end.outcome = result.interrupted ? "interrupted" : "completed";
   end.exit_status = running.end->exit_status;
   end.ended_utc_ns = utc_ns();
   end.message = result.diagnosis ? result.diagnosis->message : "";

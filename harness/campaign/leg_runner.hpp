@@ -37,6 +37,7 @@ class LegRunner {
   struct Running;
   [[nodiscard]] Running start(const Launch& launch, std::uint32_t launches);
   void follow(Running& running);
+  void ask_to_stop(Running& running);
   LegResult close(Running& running);
   void tell(Running& running, Progress::Moment moment, const Sight& sight);
 

@@ -5,7 +5,10 @@
 #include <filesystem>
 #include <string_view>
 
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "harness/core/clock.hpp"
 #include "harness/core/error.hpp"
@@ -67,6 +70,30 @@ ResultsFolder ResultsFolder::create(const std::string& base, const std::string& 
       refuse(path, errno);
   }
   refuse(stem, EEXIST);
+}
+
+ResultsFolder ResultsFolder::open(const std::string& path) {
+  make_folders(path);
+  std::string absolute = fs::absolute(path).lexically_normal().string();
+  while (absolute.size() > 1 && absolute.ends_with('/'))
+    absolute.pop_back();
+  ResultsFolder folder(std::move(absolute));
+  make_folders(folder.path() + "/logs");
+  make_folders(folder.path() + "/journals");
+  if (::access(folder.path().c_str(), W_OK) != 0)
+    refuse(folder.path(), errno);
+  return folder;
+}
+
+ResultsFolder::ResultsFolder(std::string path)
+    : path_(std::move(path)), lock_(::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+  // Where the file system has no such locks, the run goes on without.
+  if (lock_.valid() && ::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+    throw InputError({.what = "another run is at work in " + path_,
+                      .why = "two of them would mix their evidence",
+                      .suggestion = "wait for its end, or name another folder",
+                      .file = {}});
+  }
 }
 
 std::string ResultsFolder::journals_folder(const record::LegRow& leg) const {

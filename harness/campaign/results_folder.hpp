@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string>
 
+#include "harness/core/posix.hpp"
 #include "harness/record/evidence.hpp"
 
 namespace lockstep::campaign {
@@ -13,11 +14,16 @@ class ResultsFolder {
   /// Makes the folder. A name that is taken gets -2, -3, ... Throws InputError when it cannot be made or
   /// written to, RunError when the disk is full.
   static ResultsFolder create(const std::string& base, const std::string& plan_name, std::int64_t utc_ns);
+  /// The folder `path` itself, made when it is not there: to begin or to go on with a run under a name that
+  /// is known beforehand. Throws as create() does, and InputError when another process is at work in it.
+  static ResultsFolder open(const std::string& path);
 
   [[nodiscard]] const std::string& path() const { return path_; }
   [[nodiscard]] std::string plan_file() const { return path_ + "/plan.toml"; }
   [[nodiscard]] std::string run_file() const { return path_ + "/run.h5"; }
   [[nodiscard]] std::string certificate_file() const { return path_ + "/certificate.json"; }
+  /// A file that is there as long as launches are missing.
+  [[nodiscard]] std::string unfinished_file() const { return path_ + "/unfinished"; }
   [[nodiscard]] std::string journals_folder(const record::LegRow& leg) const;
   [[nodiscard]] std::string log_file(const record::LegRow& leg) const;
   [[nodiscard]] std::string hosts_file(const record::LegRow& leg) const;
@@ -25,8 +31,9 @@ class ResultsFolder {
   void make_journals_folder(const record::LegRow& leg) const;
 
  private:
-  explicit ResultsFolder(std::string path) : path_(std::move(path)) {}
+  explicit ResultsFolder(std::string path);
   std::string path_;
+  UniqueFd lock_;  ///< of the folder, held while this lives
 };
 
 }  // namespace lockstep::campaign

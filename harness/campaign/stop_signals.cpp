@@ -1,5 +1,6 @@
 #include "harness/campaign/stop_signals.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -16,12 +17,23 @@ bool is_ignored(int number) {
   return ::sigaction(number, nullptr, &now) == 0 && now.sa_handler == SIG_IGN;
 }
 
+StopWish wish_of(int number, StopWish before) {
+  switch (number) {
+    case SIGUSR1:
+      return StopWish::soon;
+    case SIGTERM:
+      return before >= StopWish::promptly ? StopWish::at_once : StopWish::promptly;
+    default:
+      return StopWish::at_once;
+  }
+}
+
 }  // namespace
 
 StopSignals::StopSignals() {
   sigset_t wanted;
   sigemptyset(&wanted);
-  for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
+  for (const int number : {SIGUSR1, SIGTERM, SIGINT, SIGHUP}) {
     // A blocked signal is queued even where it is ignored, so this has to be asked.
     if (number != SIGHUP || !is_ignored(number))
       sigaddset(&wanted, number);
@@ -36,17 +48,15 @@ StopSignals::StopSignals() {
 }
 
 StopSignals::~StopSignals() {
-  static_cast<void>(stop_requested());
+  static_cast<void>(wish());
   ::sigprocmask(SIG_SETMASK, &previous_, nullptr);
 }
 
-bool StopSignals::stop_requested() {
+StopWish StopSignals::wish() {
   signalfd_siginfo info{};
-  while (::read(fd_.get(), &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
-    if (!first_)
-      first_ = static_cast<int>(info.ssi_signo);
-  }
-  return first_.has_value();
+  while (::read(fd_.get(), &info, sizeof info) == static_cast<ssize_t>(sizeof info))
+    wish_ = std::max(wish_, wish_of(static_cast<int>(info.ssi_signo), wish_));
+  return wish_;
 }
 
 }  // namespace lockstep::campaign

@@ -25,9 +25,20 @@ std::optional<double> TimeLeft::launch_s(std::uint32_t leg) const {
     }
     return all.seconds / all.count;
   }
+  return predicted_s(leg);
+}
+
+std::optional<double> TimeLeft::predicted_s(std::uint32_t leg) const {
   if (leg < expected_leg_s_.size() && expected_leg_s_[leg] > 0.0)
     return expected_leg_s_[leg];
   return std::nullopt;
+}
+
+std::optional<double> TimeLeft::cautious_launch_s(std::uint32_t leg) const {
+  const auto seen = launch_s(leg);
+  if (seen_.contains(leg))
+    return seen;
+  return std::max(seen, predicted_s(leg));  // nothing is less than any number
 }
 
 std::optional<double> TimeLeft::estimate_s(std::size_t position, double elapsed_s, std::uint32_t done,

@@ -21,8 +21,13 @@ class TimeLeft {
   [[nodiscard]] std::optional<double> estimate_s(std::size_t position, double elapsed_s, std::uint32_t done,
                                                  std::uint32_t steps, double steps_per_s) const;
 
+  /// How long one launch of the leg (index in Plan::legs) may well take: as those of the same leg that have
+  /// ended, else the longer of what was predicted and what others took.
+  [[nodiscard]] std::optional<double> cautious_launch_s(std::uint32_t leg) const;
+
  private:
   [[nodiscard]] std::optional<double> launch_s(std::uint32_t leg) const;
+  [[nodiscard]] std::optional<double> predicted_s(std::uint32_t leg) const;
   struct Seen {
     double seconds = 0.0;
     std::uint32_t count = 0;

@@ -9,6 +9,7 @@
 #include "harness/certify/gaps.hpp"
 #include "harness/certify/grade.hpp"
 #include "harness/core/hash.hpp"
+#include "harness/core/lab_variable.hpp"
 #include "harness/core/text.hpp"
 #include "harness/core/units.hpp"
 #include "harness/plan/load.hpp"
@@ -54,7 +55,7 @@ std::vector<std::string> sites_on_one_kernel(const record::Evidence& evidence) {
 /// The lab that the run took place in, as the controller or any rank says; empty when none does.
 std::string lab_of(const record::Evidence& evidence) {
   for (const record::ProvenanceRow& row : evidence.provenance) {
-    if (row.key == "lab" || row.key == "env.LOCKSTEP_LAB")
+    if (row.key == "lab" || row.key == std::string("env.") + kLabVariable)
       return row.value;
   }
   return {};

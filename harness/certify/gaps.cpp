@@ -199,6 +199,27 @@ void check_equal_ranks(Gaps& gaps, const plan::Plan& plan, const std::vector<Lau
   }
 }
 
+/// The hosts of a site must be the same in all launches: a run that was requeued may have come to others.
+void check_equal_hosts(Gaps& gaps, const std::vector<Launch>& launches) {
+  std::map<std::string, std::set<std::set<std::string>>> hosts;
+  for (const Launch& launch : launches) {
+    if (!launch.completed())
+      continue;
+    std::map<std::string, std::set<std::string>> of_launch;
+    for (const record::RankRow* row : launch.ranks)
+      of_launch[row->site].insert(row->host);
+    for (auto& [site, names] : of_launch)
+      hosts[site].insert(std::move(names));
+  }
+  for (const auto& [site, different] : hosts) {
+    if (different.size() > 1)
+      gaps.push_back(
+          fmt::format("site {} ran on other hosts in some launches than in others: the legs cannot be "
+                      "compared",
+                      site));
+  }
+}
+
 /// Spinning or backing off, without the reason for it.
 std::string progress_mode(const record::RankRow& row) {
   return row.progress.substr(0, row.progress.find(':'));
@@ -332,6 +353,7 @@ std::vector<std::string> find_gaps(const record::Evidence& evidence, const plan:
       gaps.push_back(fmt::format("the plan has no baseline leg of site {}", plan.sites[site].name));
   check_equal_work(gaps, launches);
   check_equal_ranks(gaps, plan, launches);
+  check_equal_hosts(gaps, launches);
   check_equal_methods(gaps, evidence);
   check_plausible(gaps, plan, metrics);
   check_oversubscription(gaps, evidence);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "harness/core/error.hpp"
+#include "harness/core/lab_variable.hpp"
 #include "harness/core/posix.hpp"
 #include "harness/core/text.hpp"
 
@@ -91,7 +92,7 @@ std::vector<std::string> dead_labs() {
 std::string choose_lab(const std::string& asked) {
   if (!asked.empty())
     return asked;
-  if (const char* inside = std::getenv("LOCKSTEP_LAB"); inside != nullptr && *inside != '\0')
+  if (const char* inside = std::getenv(kLabVariable); inside != nullptr && *inside != '\0')
     return inside;
   const std::vector<std::string> names = live_labs();
   if (names.size() == 1)

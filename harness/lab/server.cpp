@@ -23,6 +23,7 @@
 
 #include "harness/core/clock.hpp"
 #include "harness/core/error.hpp"
+#include "harness/core/lab_variable.hpp"
 #include "harness/core/log.hpp"
 #include "harness/lab/lab.hpp"
 #include "harness/lab/privilege.hpp"
@@ -203,7 +204,7 @@ class Server {
       std::erase_if(command.environment, [&name](const std::string& e) { return e.starts_with(name + "="); });
       command.environment.push_back(name + "=" + value);
     };
-    set("LOCKSTEP_LAB", folder_.name());
+    set(kLabVariable, folder_.name());
     set("LOCKSTEP_LAB_HOST", host);
     set(kLabsFolderVariable, std::filesystem::path(folder_.path()).parent_path().string());
     if (const std::string conf = slurm_folder(folder_) + "/slurm.conf"; std::filesystem::exists(conf))

@@ -68,7 +68,8 @@ void check_sites(const Draft& draft) {
   constexpr std::size_t kMostSites = 1024;
   if (sites.empty())
     refuse(draft.place(""), "the plan has no site", "it asks whether sites can train as one",
-           "add two [[site]] tables, each with name and hosts");
+           "add two [[site]] tables, each with name and hosts; inside a Slurm job they can come from its "
+           "network");
   for (std::size_t i = 0; i < sites.size(); ++i) {
     check_name(draft.place(site_path(i, "name")), "site.name", sites[i].name, Dots::refused);
     for (std::size_t j = 0; j < i; ++j) {

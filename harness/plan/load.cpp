@@ -20,13 +20,15 @@ std::vector<KeyInfo> known_keys() {
 }
 
 Plan parse_plan(std::string_view text, const std::string& name_for_messages,
-                std::span<const std::string> overrides) {
+                std::span<const std::string> overrides, std::span<const Site> sites) {
   toml::table root = parse_toml(text, name_for_messages);
+  if (!sites.empty())
+    insert_sites(root, sites);
   for (const std::string& assignment : overrides)
     apply_override(root, assignment);
   Draft draft = read_draft(root, name_for_messages);
   check_draft(draft);
-  if (overrides.empty()) {
+  if (overrides.empty() && sites.empty()) {
     draft.plan.text = text;
   } else {
     std::ostringstream canonical;
@@ -50,8 +52,12 @@ std::vector<std::string> changed_criteria(const Plan& plan) {
   return changes;
 }
 
-Plan load_plan(const std::string& path, std::span<const std::string> overrides) {
-  return parse_plan(read_text_file(path), path, overrides);
+Plan load_plan(const std::string& path, std::span<const std::string> overrides, std::span<const Site> sites) {
+  return parse_plan(read_text_file(path), path, overrides, sites);
+}
+
+bool lists_sites(const std::string& path) {
+  return parse_toml(read_text_file(path), path).contains("site");
 }
 
 }  // namespace lockstep::plan

@@ -25,13 +25,20 @@ struct KeyInfo {
 /// InputError with file, line, reason and the nearest valid key or value; `--set` stands for the file where
 /// an override is at fault.
 ///
-/// Plan::text is the file byte for byte without overrides, and the plan written anew (no comments, keys
-/// sorted) with them. parse_plan(plan.text, plan.path) gives an equal plan.
-[[nodiscard]] Plan load_plan(const std::string& path, std::span<const std::string> overrides = {});
+/// `sites` stand in for those of a plan that lists none (see lists_sites); overrides may change them.
+///
+/// Plan::text is the file byte for byte without overrides and sites, and the plan written anew (no comments,
+/// keys sorted) with them. parse_plan(plan.text, plan.path) gives an equal plan.
+[[nodiscard]] Plan load_plan(const std::string& path, std::span<const std::string> overrides = {},
+                             std::span<const Site> sites = {});
 
 /// The same from text, for plans stored inside evidence. `name_for_messages` stands where the path would.
 [[nodiscard]] Plan parse_plan(std::string_view text, const std::string& name_for_messages,
-                              std::span<const std::string> overrides = {});
+                              std::span<const std::string> overrides = {}, std::span<const Site> sites = {});
+
+/// Whether the plan file has a [[site]]: one that has none takes its sites from where it is run. Throws
+/// InputError when it cannot be read or is not TOML.
+[[nodiscard]] bool lists_sites(const std::string& path);
 
 /// What the plan asks for other than by default, a line each: `tail_ratio_max = 1.3 (by default 1.1)`. A
 /// reader of the verdict has to see that a criterion was loosened.

@@ -124,4 +124,20 @@ void apply_override(toml::table& root, const std::string& assignment) {
   assign(*table, parts.back(), value);
 }
 
+void insert_sites(toml::table& root, std::span<const Site> sites) {
+  LOCKSTEP_EXPECT(!root.contains("site"), "a plan with sites of its own keeps them");
+  toml::array entries;
+  for (const Site& site : sites) {
+    toml::array hosts;
+    for (const std::string& host : site.hosts)
+      hosts.push_back(host);
+    toml::table entry;
+    entry.insert("name", site.name);
+    entry.insert("hosts", std::move(hosts));
+    entry.insert("slots", static_cast<std::int64_t>(site.slots));
+    entries.push_back(std::move(entry));
+  }
+  root.insert("site", std::move(entries));
+}
+
 }  // namespace lockstep::plan

@@ -346,6 +346,11 @@ std::uint32_t LegMerger::poll() {
   return least;
 }
 
+bool LegMerger::is_whole() const {
+  return std::all_of(state_->journals.begin(), state_->journals.end(),
+                     [](const auto& journal) { return journal.has_value() && journal->is_complete(); });
+}
+
 LegEndRow LegMerger::finish(LegEndRow end) {
   State& state = *state_;
   poll();

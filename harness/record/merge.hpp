@@ -33,6 +33,8 @@ class LegMerger {
   /// Appends what has become complete since the last call; flushes. Returns the least number of steps that
   /// every rank has completed. Cheap enough to be called several times a second.
   std::uint32_t poll();
+  /// Every rank's journal is there and complete, as far as poll() has seen them.
+  [[nodiscard]] bool is_whole() const;
   /// Appends everything else: steps that not every rank completed, op stamps, clocks, failures found in
   /// journals (and `dropped_rows` when some found no room, `graph_mismatch` when ranks ran different graphs),
   /// all ranks with their state (a rank without a usable journal is `missing`, with a failure row

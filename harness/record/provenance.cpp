@@ -10,6 +10,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "harness/core/lab_variable.hpp"
 #include "harness/core/posix.hpp"
 #include "harness/core/text.hpp"
 #include "harness/core/version.hpp"
@@ -21,13 +22,15 @@ namespace lockstep::record {
 namespace {
 
 constexpr std::array kRecordedNames = {
-    "OPENBLAS_CORETYPE",     "OPENBLAS_NUM_THREADS", "OPENBLAS_MAIN_FREE",   "BLIS_NUM_THREADS",
-    "BLIS_ARCH_TYPE",        "DNNL_MAX_CPU_ISA",     "ONEDNN_MAX_CPU_ISA",   "MKL_NUM_THREADS",
-    "OMP_NUM_THREADS",       "OMP_PROC_BIND",        "OMP_PLACES",           "GOMP_CPU_AFFINITY",
-    "MALLOC_ARENA_MAX",      "SLURM_JOB_ID",         "SLURM_NNODES",         "SLURM_NTASKS",
-    "SLURM_CPUS_PER_TASK",   "SLURM_JOB_PARTITION",  "SLURM_CLUSTER_NAME",   "SLURM_JOB_NODELIST",
-    "SLURM_DISTRIBUTION",    "SLURM_CPU_BIND",       "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_MAX_CONNECTIONS",
-    "HDF5_USE_FILE_LOCKING", "LOCKSTEP_SITE",        "LOCKSTEP_LAB"};
+    "OPENBLAS_CORETYPE",     "OPENBLAS_NUM_THREADS", "OPENBLAS_MAIN_FREE",
+    "BLIS_NUM_THREADS",      "BLIS_ARCH_TYPE",       "DNNL_MAX_CPU_ISA",
+    "ONEDNN_MAX_CPU_ISA",    "MKL_NUM_THREADS",      "OMP_NUM_THREADS",
+    "OMP_PROC_BIND",         "OMP_PLACES",           "GOMP_CPU_AFFINITY",
+    "MALLOC_ARENA_MAX",      "SLURM_JOB_ID",         "SLURM_NNODES",
+    "SLURM_NTASKS",          "SLURM_CPUS_PER_TASK",  "SLURM_JOB_PARTITION",
+    "SLURM_CLUSTER_NAME",    "SLURM_JOB_NODELIST",   "SLURM_DISTRIBUTION",
+    "SLURM_CPU_BIND",        "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_MAX_CONNECTIONS",
+    "HDF5_USE_FILE_LOCKING", "LOCKSTEP_SITE",        kLabVariable};
 constexpr std::array kRecordedPrefixes = {"OMPI_MCA_", "PMIX_MCA_", "NCCL_", "UCX_", "FI_"};
 // How mpirun tells its processes where it is: of no use later, and one of them is a shared secret.
 constexpr std::array kLauncherPrefixes = {"OMPI_MCA_orte_",         "OMPI_MCA_ess_",

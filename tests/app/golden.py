@@ -56,6 +56,7 @@ CASES = {
     "certify-plan-missing": ["certify", "no-such-plan.toml"],
     "certify-unwritable": ["certify", "configs/smoke.toml", "--out", "/proc/none", "--rank-program", "/bin/true"],
     "certify-no-launcher": ["certify", "configs/smoke.toml", "--launcher", "no-such-mpirun"],
+    "certify-bad-time-limit": ["certify", "configs/smoke.toml", "--time-limit", "soon"],
     "certify-no-rank-program": ["certify", "configs/smoke.toml", "--rank-program", "/no/such/rank"],
     # evidence
     "show": ["show", "<run>"],
@@ -132,6 +133,7 @@ def run_case(lockstep, arguments, words, folder):
     for word, path in words.items():
         real = [argument.replace(word, str(path)) for argument in real]
     environment = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "COLUMNS")}
+    environment = {key: value for key, value in environment.items() if not key.startswith("SLURM")}
     # One core, so that warnings about shared cores are the same everywhere.
     one_core = {min(os.sched_getaffinity(0))}
     done = subprocess.run(

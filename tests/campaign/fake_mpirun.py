@@ -37,7 +37,12 @@ def main():
             process.send_signal(number)
         os._exit(1)
 
+    def pass_on(number, _frame):
+        for process in list(running.values()):
+            process.send_signal(number)
+
     signal.signal(signal.SIGTERM, end_all)
+    signal.signal(signal.SIGUSR1, pass_on)
     for rank in range(ranks):
         process = subprocess.Popen(words, env={**os.environ, "FAKE_RANK": str(rank)})
         running[process.pid] = process

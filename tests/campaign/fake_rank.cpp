@@ -1,5 +1,7 @@
-// Stands in for lockstep-rank: leaves a journal as a rank does, computes and sends nothing, and misbehaves on
-// demand. FAKE_MODE=<mode>[@<leg index>]: ok, slow, hang, killed, late, bad_input, never, no_journal;
+// Stands in for lockstep-rank: leaves a journal as a rank does, computes and sends nothing, stops after a
+// step when SIGUSR1 asks for it (each rank by itself: there is nothing to agree on), and misbehaves on
+// demand. FAKE_MODE=<mode>[@<leg index>]: ok, slow, hang, deaf (to SIGUSR1; slow), killed, late, bad_input,
+// never, no_journal;
 // everywhere or in one launch only.
 
 #include <csignal>
@@ -94,6 +96,8 @@ record::RankMeta describe(const plan::Plan& plan, const std::map<std::string, st
   return meta;
 }
 
+volatile std::sig_atomic_t stop_asked = 0;
+
 void wait_for_ever() {
   while (true)
     ::pause();
@@ -122,6 +126,7 @@ void run_step(step::Recording recording, std::uint32_t step, bool warmup, std::c
 }  // namespace
 
 int main(int argc, char** argv) {
+  static_cast<void>(std::signal(SIGUSR1, [](int) { stop_asked = 1; }));
   // A limit on file size that a test put on the controller is not meant for ranks.
   rlimit limit{};
   if (::getrlimit(RLIMIT_FSIZE, &limit) == 0) {
@@ -156,7 +161,7 @@ int main(int argc, char** argv) {
   clock.local_ns = monotonic_ns();
   clock.bound_ns = 1000;
   journal.add_clock(clock);
-  const auto length = std::chrono::milliseconds(mode == "slow" ? 50 : 2);
+  const auto length = std::chrono::milliseconds(mode == "slow" || mode == "deaf" ? 50 : 2);
   for (std::uint32_t step = 0; step < steps; ++step) {
     if (mode == "killed" && rank == 1 && step == 5)
       ::raise(SIGKILL);
@@ -167,6 +172,8 @@ int main(int argc, char** argv) {
     where.step = step;
     run_step(journal.recording(), step, step < plan.run.warmup_steps, length);
     where.completed_steps = step + 1;
+    if (stop_asked != 0 && mode != "deaf" && step + 1 < steps)
+      return 0;
   }
   clock.local_ns = monotonic_ns();
   journal.add_clock(clock);

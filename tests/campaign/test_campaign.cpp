@@ -10,6 +10,7 @@
 #include <sys/mount.h>
 
 #include "harness/campaign/campaign.hpp"
+#include "harness/core/clock.hpp"
 #include "harness/core/error.hpp"
 #include "harness/record/run_file.hpp"
 #include "tests/campaign/process_checks.hpp"
@@ -189,6 +190,112 @@ TEST_F(CampaignTest, StopSignalsKeepTheEvidenceSoFarHoweverOftenTheyCome) {
   EXPECT_GE(steps, 4 * 4);
 }
 
+/// Raises a signal once the joint leg of round 0 has made a few steps.
+ProgressCallback raise_in_joint_leg(int number) {
+  return [number, raised = false](const Progress& progress) mutable {
+    if (progress.launch != 2 || progress.steps_done < 4 || raised)
+      return;
+    raised = true;
+    ::raise(number);
+  };
+}
+
+TEST_F(CampaignTest, ARunThatIsAskedToStopEndsBehindAWholeStep) {
+  for (const int number : {SIGUSR1, SIGTERM}) {
+    ::setenv("FAKE_MODE", "slow@2", 1);
+    options_.soon_patience_s = options_.promptly_patience_s = 60.0;
+    StopSignals stop;
+    folder_ = ResultsFolder::create(base_, "p", number);
+    const plan::Plan plan = colocated_plan({"run.steps=60"});
+    const Result result = campaign::run(plan, options_, *folder_, stop, raise_in_joint_leg(number));
+    EXPECT_EQ(result.ending, Ending::interrupted);
+    const auto found = evidence();
+    EXPECT_THAT(outcomes(found), ElementsAre("A completed", "B completed", "joint interrupted"));
+    EXPECT_EQ(found.leg_ends[2].exit_status, 0) << "its ranks ended by themselves";
+    for (const auto& row : found.comms)
+      EXPECT_NE(row.end_ns, 0) << "leg " << row.leg << ", step " << row.step;
+    EXPECT_TRUE(std::filesystem::exists(folder_->unfinished_file()));
+  }
+}
+
+TEST_F(CampaignTest, RanksThatDoNotListenAreEndedWhenPatienceIs) {
+  ::setenv("FAKE_MODE", "deaf@2", 1);
+  options_.soon_patience_s = 0.1;
+  const plan::Plan plan = colocated_plan({"run.steps=1000"});
+  const Result result = run(plan, raise_in_joint_leg(SIGUSR1));
+  EXPECT_EQ(result.ending, Ending::interrupted);
+  EXPECT_THAT(outcomes(evidence()), ElementsAre("A completed", "B completed", "joint interrupted"));
+  EXPECT_TRUE(no_process_left());
+}
+
+TEST_F(CampaignTest, ARunThatWasCutShortGoesOnInItsFolder) {
+  ::setenv("FAKE_MODE", "slow@2", 1);
+  const plan::Plan plan = colocated_plan({"run.steps=60"});
+  static_cast<void>(run(plan, raise_in_joint_leg(SIGUSR1)));
+  const auto before = evidence();
+  std::vector<std::string> told;
+  ::unsetenv("FAKE_MODE");
+  StopSignals stop;
+  const Result result = campaign::run(plan, options_, *folder_, stop, [&](const Progress& progress) {
+    if (progress.moment == Progress::Moment::ended)
+      told.push_back(progress.leg);
+  });
+  EXPECT_EQ(result.ending, Ending::finished);
+  EXPECT_THAT(told, ElementsAre("joint", "joint", "B", "A"));
+  const auto found = evidence();
+  EXPECT_THAT(outcomes(found), ElementsAre("A completed", "B completed", "joint completed", "joint completed",
+                                           "B completed", "A completed"));
+  EXPECT_EQ(found.created_utc, before.created_utc);
+  EXPECT_EQ(found.legs[1], before.legs[1]);
+  EXPECT_EQ(found.leg_ends[1], before.leg_ends[1]);
+  EXPECT_EQ(found.steps.size(), 62U * 8 * 2);
+  EXPECT_TRUE(std::equal(found.steps.begin(), found.steps.begin() + 62 * 4, before.steps.begin()))
+      << "steps of what is kept";
+  const auto resumed = std::find_if(found.provenance.begin(), found.provenance.end(),
+                                    [](const auto& row) { return row.key == "resumed"; });
+  ASSERT_NE(resumed, found.provenance.end());
+  EXPECT_THAT(resumed->value,
+              HasSubstr("kept 2 of 6 launches; cut short and made again: 2 (joint, round 0)"));
+  EXPECT_FALSE(std::filesystem::exists(folder_->unfinished_file()));
+  EXPECT_EQ(record::read_run_file(folder_->path() + "/run.before-1.h5"), before) << "nothing is lost";
+  EXPECT_TRUE(
+      std::filesystem::exists(folder_->path() + "/before-1/journals/leg-002-joint-r0-a0/rank-00000.journal"));
+}
+
+TEST_F(CampaignTest, AFailureIsNotMadeToGoAwayByGoingOn) {
+  ::setenv("FAKE_MODE", "killed@1", 1);
+  const plan::Plan plan = colocated_plan();
+  static_cast<void>(run(plan, [](const Progress& progress) {
+    if (progress.launch == 2 && progress.moment == Progress::Moment::launched)
+      ::raise(SIGINT);
+  }));
+  ::unsetenv("FAKE_MODE");
+  StopSignals stop;
+  EXPECT_EQ(campaign::run(plan, options_, *folder_, stop, {}).ending, Ending::finished);
+  EXPECT_EQ(outcomes(evidence())[1], "B failed");
+  EXPECT_THAT(failure_kinds(evidence()), testing::Contains("killed"));
+}
+
+TEST_F(CampaignTest, OnlyTheSamePlanGoesOn) {
+  static_cast<void>(run(colocated_plan()));
+  EXPECT_THROW(
+      static_cast<void>(campaign::run(colocated_plan({"run.steps=11"}), options_, *folder_, stop_, {})),
+      InputError);
+  const auto before = evidence();
+  EXPECT_EQ(campaign::run(colocated_plan(), options_, *folder_, stop_, {}).ending, Ending::finished);
+  EXPECT_EQ(evidence().steps, before.steps) << "of a run that was through nothing is made again";
+}
+
+TEST_F(CampaignTest, NoLaunchBeginsThatWouldOutlastTheTimeLimit) {
+  options_.end_utc_ns = utc_ns() + static_cast<std::int64_t>((kVerdictReserveS + 60.0) * 1e9);
+  options_.expected_step_s = {0.001, 0.001, 10.0};  // A and B: 12 ms; joint: two minutes
+  const Result result = run(colocated_plan());
+  EXPECT_EQ(result.ending, Ending::out_of_time);
+  EXPECT_THAT(result.message, HasSubstr("the next launch (joint, round 1) takes about"));
+  EXPECT_THAT(outcomes(evidence()), ElementsAre("A completed", "B completed"));
+  EXPECT_TRUE(std::filesystem::exists(folder_->unfinished_file()));
+}
+
 TEST_F(CampaignTest, ASignalBeforeTheFirstLaunchLeavesAnEmptyRun) {
   ::raise(SIGTERM);
   const Result result = run(colocated_plan());
@@ -266,6 +373,17 @@ TEST(ResultsFolder, TakenNamesAreCounted) {
   EXPECT_EQ(ResultsFolder::create(base, "two sites/x", 0).path(), base + "/two-sites-x-19700101T000000Z-2");
   EXPECT_EQ(ResultsFolder::create(base, "two sites/x", 0).path(), base + "/two-sites-x-19700101T000000Z-3");
   std::filesystem::remove_all(base);
+}
+
+TEST(ResultsFolder, IsOneRunsAtATime) {
+  const std::string path = testing::TempDir() + "folder-" + std::to_string(::getpid());
+  {
+    const ResultsFolder folder = ResultsFolder::open(path + "/");
+    EXPECT_EQ(folder.path(), path);
+    EXPECT_THROW(static_cast<void>(ResultsFolder::open(path)), InputError);
+  }
+  EXPECT_NO_THROW(static_cast<void>(ResultsFolder::open(path)));
+  std::filesystem::remove_all(path);
 }
 
 TEST(ResultsFolder, RefusesAPlaceThatCannotBeWritten) {

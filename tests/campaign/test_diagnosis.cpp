@@ -30,6 +30,30 @@ TEST(Diagnosis, RankProgramsOwnComplaintIsPassedOn) {
   EXPECT_EQ(found.message, "host n7 is in no site");
 }
 
+TEST(Diagnosis, WhatSrunAddsDoesNotHideWhatTheRankSaid) {
+  const auto found = of(2,
+                        "lockstep-rank: error: host n7 is in no site\n"
+                        "srun: error: n7: task 0: Exited with exit code 2\n"
+                        "slurmstepd-n7: error: *** STEP 7.3 ON n7 CANCELLED AT 2026-01-31T12:34:56 ***\n");
+  EXPECT_EQ(found.consequence, Consequence::bad_input);
+  EXPECT_EQ(found.message, "host n7 is in no site");
+  EXPECT_EQ(last_error_line("error: first\n"), "first");
+  EXPECT_EQ(last_error_line("srun: error: n7: task 0: Killed\n"), "");
+}
+
+TEST(Diagnosis, SrunThatCannotStartTheRanks) {
+  const auto refused =
+      of(1, "srun: error: Unable to create step for job 7: More processors requested than permitted\n");
+  EXPECT_EQ(refused.consequence, Consequence::bad_input);
+  EXPECT_THAT(refused.message, HasSubstr("4 ranks of leg joint (More processors requested than permitted)"));
+  const auto failed = of(137,
+                         "srun: error: task 0 launch failed: Unspecified error\n"
+                         "srun: error: a2: task 1: Killed\n");
+  EXPECT_EQ(failed.consequence, Consequence::run_failed);
+  EXPECT_THAT(failed.message, HasSubstr("(Unspecified error)"));
+  EXPECT_EQ(of(143, "srun: error: Node failure on b1\n", true).kind, "host_lost");
+}
+
 TEST(Diagnosis, FewerSlotsThanAsked) {
   const auto found =
       of(1, "There are not enough slots available in the system to satisfy the 4\nslots that were requested");

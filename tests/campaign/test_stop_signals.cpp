@@ -21,9 +21,22 @@ TEST(StopSignals, AreReadAndNeverInterrupt) {
   ASSERT_EQ(::raise(SIGTERM), 0);
   EXPECT_TRUE(readable(stop));
   EXPECT_TRUE(stop.stop_requested());
-  EXPECT_TRUE(stop.signal() == SIGINT || stop.signal() == SIGTERM);
+  EXPECT_EQ(stop.wish(), StopWish::at_once);
   EXPECT_FALSE(readable(stop));
   EXPECT_TRUE(stop.stop_requested()) << "a request stays";
+}
+
+TEST(StopSignals, TellHowSoon) {
+  StopSignals stop;
+  EXPECT_EQ(stop.wish(), StopWish::none);
+  ASSERT_EQ(::raise(SIGUSR1), 0);
+  EXPECT_EQ(stop.wish(), StopWish::soon);
+  ASSERT_EQ(::raise(SIGTERM), 0);
+  EXPECT_EQ(stop.wish(), StopWish::promptly);
+  ASSERT_EQ(::raise(SIGUSR1), 0);
+  EXPECT_EQ(stop.wish(), StopWish::promptly) << "it never falls back";
+  ASSERT_EQ(::raise(SIGTERM), 0);
+  EXPECT_EQ(stop.wish(), StopWish::at_once) << "asked a second time";
 }
 
 TEST(StopSignals, LeaveAHangUpAloneThatIsIgnored) {

@@ -33,5 +33,16 @@ TEST(TimeLeft, NeverGoesBelowZeroForALateLaunch) {
   EXPECT_DOUBLE_EQ(TimeLeft({{0, 0, 0, 0}}, {10.0}).estimate_s(0, 50.0, 0, 100, 0.0).value(), 0.0);
 }
 
+TEST(TimeLeft, IsCautiousAboutALegThatHasNotRunYet) {
+  TimeLeft left({{0, 0, 0, 0}, {1, 1, 0, 0}}, {5.0, 50.0});
+  EXPECT_EQ(left.cautious_launch_s(1), 50.0);
+  left.ended({0, 0, 0, 0}, 8.0);
+  EXPECT_EQ(left.cautious_launch_s(1), 50.0) << "the prediction is longer than what another leg took";
+  EXPECT_EQ(left.cautious_launch_s(0), 8.0) << "seen";
+  left.ended({1, 1, 0, 0}, 20.0);
+  EXPECT_EQ(left.cautious_launch_s(1), 20.0) << "what was seen of a leg outweighs the prediction";
+  EXPECT_FALSE(TimeLeft({{0, 0, 0, 0}}, {}).cautious_launch_s(0));
+}
+
 }  // namespace
 }  // namespace lockstep::campaign

@@ -63,6 +63,13 @@ INSTANTIATE_TEST_SUITE_P(
                       row.site = "B";
                 },
                 "had ranks of other sites than its own"},
+        GapCase{"ASiteOnOtherHosts",
+                [](Evidence& e, plan::Plan&) {
+                  for (record::RankRow& row : e.ranks)
+                    if (row.leg == launch_of(e, "A", 1))
+                      row.host = "elsewhere";
+                },
+                "site A ran on other hosts in some launches than in others"},
         GapCase{"ABaselineLaunchedTwice",
                 [](Evidence& e, plan::Plan&) {
                   record::LegRow earlier = e.legs[launch_of(e, "A", 1)];

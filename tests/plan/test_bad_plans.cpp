@@ -232,7 +232,7 @@ TEST(BadPlans, Sites) {
       {&no_sites, second, "",
        "plan.toml: the plan has no site (it asks whether sites can train as one); add two [[site]] tables, "
        "each with "
-       "name and hosts"},
+       "name and hosts; inside a Slurm job they can come from its network"},
       {&kByHost, "hosts = [\"b[1-2]\"]\n", "",
        "plan.toml:6: site 'B' has no hosts (placement = \"by_host\" finds a rank's site by its host); add "
        "hosts = "

@@ -30,6 +30,18 @@ TEST(Overrides, ReplaceAKeyThatIsThereAndAddOneThatIsNot) {
   EXPECT_EQ(plan.name, "other");
 }
 
+TEST(InsertedSites, StandInForThoseOfAPlanThatHasNone) {
+  std::string text = kByHost;
+  text.erase(text.find("[[site]]"), text.find("[workload]") - text.find("[[site]]"));
+  EXPECT_THROW(static_cast<void>(parse_plan(text, "plan.toml")), InputError);
+  const std::vector<Site> sites{{"north", {"a1", "a2"}, 2}, {"south", {"b1"}, 4}};
+  const std::vector<std::string> overrides{"site.south.slots=3"};
+  const Plan plan = parse_plan(text, "plan.toml", overrides, sites);
+  EXPECT_THAT(plan.sites, ElementsAre(sites[0], Site{"south", {"b1"}, 3}));
+  EXPECT_EQ(plan.legs.size(), 3U);
+  EXPECT_EQ(parse_plan(plan.text, "plan.toml"), plan) << plan.text;
+}
+
 TEST(Overrides, BareWordsAreStringsAndValuesAreToml) {
   const Plan plan =
       with(kByHost, {"workload.model=8B", "compute.kernel=openblas:SkylakeX",

@@ -1,0 +1,175 @@
+#include "harness/campaign/resume.hpp"
+
+#include <algorithm>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "harness/core/clock.hpp"
+#include "harness/core/error.hpp"
+#include "harness/core/text.hpp"
+#include "harness/record/journal.hpp"
+
+namespace lockstep::campaign {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kResumedKey = "resumed";
+
+/// Whether the row announces what the schedule says at its place.
+bool is_scheduled(const record::LegRow& row, const plan::Plan& plan, const std::vector<Launch>& launches) {
+  return row.leg < launches.size() && row.name == plan.legs[launches[row.leg].leg].name &&
+         row.round == launches[row.leg].round;
+}
+
+template <class Row, class Keep>
+void keep_only(std::vector<Row>& rows, Keep keep) {
+  std::erase_if(rows, [&keep](const Row& row) { return !keep(row); });
+}
+
+void keep_only(record::Evidence& evidence, const std::set<std::uint32_t>& kept) {
+  const auto is_kept = [&kept](const auto& row) { return kept.contains(row.leg); };
+  keep_only(evidence.legs, is_kept);
+  keep_only(evidence.leg_ends, is_kept);
+  keep_only(evidence.ranks, is_kept);
+  keep_only(evidence.graph, is_kept);
+  keep_only(evidence.steps, is_kept);
+  keep_only(evidence.comms, is_kept);
+  keep_only(evidence.ops, is_kept);
+  keep_only(evidence.clock, is_kept);
+  keep_only(evidence.stalls, is_kept);
+  keep_only(evidence.failures, is_kept);
+  keep_only(evidence.provenance, [&kept](const record::ProvenanceRow& row) {
+    return row.leg < 0 || kept.contains(static_cast<std::uint32_t>(row.leg));
+  });
+}
+
+void append_all(record::RunFileWriter& writer, const record::Evidence& evidence) {
+  const auto append = [&writer](const auto& rows) { writer.append(std::span(rows)); };
+  append(evidence.provenance);
+  append(evidence.legs);
+  append(evidence.ranks);
+  append(evidence.graph);
+  append(evidence.steps);
+  append(evidence.comms);
+  append(evidence.ops);
+  append(evidence.clock);
+  append(evidence.stalls);
+  append(evidence.failures);
+  writer.flush();
+  append(evidence.leg_ends);  // once they can be seen, so can all the rest
+  writer.flush();
+}
+
+std::string name_launches(const std::vector<record::LegRow>& rows) {
+  std::vector<std::string> names;
+  names.reserve(rows.size());
+  for (const record::LegRow& row : rows)
+    names.push_back(fmt::format("{} ({}, round {})", row.leg, row.name, row.round));
+  return join(names, ", ");
+}
+
+/// The row that a reader of the evidence finds: `2026-01-31T12:34:56Z: kept 1 of 6 launches; cut short and
+/// made again: 1 (B, round 0)`.
+record::ProvenanceRow resumed_row(const Earlier& earlier, std::size_t launches, std::int64_t now_utc_ns) {
+  std::string text =
+      fmt::format("{}: kept {} of {} launches", format_utc(now_utc_ns), earlier.kept.size(), launches);
+  if (!earlier.cut_short.empty())
+    text += fmt::format("; cut short and made again: {}", name_launches(earlier.cut_short));
+  return {-1, -1, kResumedKey, std::move(text)};
+}
+
+[[noreturn]] void fail_to_move(const std::string& path, const std::error_code& error) {
+  throw RunError({.what = "cannot move " + path + " aside",
+                  .why = error.message(),
+                  .suggestion = "look at the folder's permissions and disk",
+                  .file = {}});
+}
+
+void move_if_there(const std::string& from, const std::string& to) {
+  std::error_code error;
+  if (!fs::exists(from, error))
+    return;
+  fs::create_directories(fs::path(to).parent_path(), error);
+  fs::rename(from, to, error);
+  if (error)
+    fail_to_move(from, error);
+}
+
+/// A second name for the file; a copy where the file system knows no second names.
+void keep_under(const std::string& path, const std::string& kept_path) {
+  std::error_code error;
+  fs::remove(kept_path, error);  // of an attempt to resume that was cut short here
+  fs::create_hard_link(path, kept_path, error);
+  if (error) {
+    fs::copy_file(path, kept_path, fs::copy_options::overwrite_existing, error);
+    if (error)
+      fail_to_move(path, error);
+  }
+}
+
+}  // namespace
+
+std::optional<Earlier> read_earlier(const ResultsFolder& folder, const plan::Plan& plan,
+                                    const std::vector<Launch>& launches) {
+  if (!fs::exists(folder.run_file()))
+    return std::nullopt;
+  Earlier earlier;
+  earlier.evidence = record::read_run_file(folder.run_file());
+  if (earlier.evidence.plan_text != plan.text) {
+    throw InputError({.what = fmt::format("{} holds a run of another plan", folder.path()),
+                      .why = "launches of different plans cannot be judged together",
+                      .suggestion = "give the same plan, overrides and hosts, or begin a run of its own "
+                                    "without --resume",
+                      .file = plan.path});
+  }
+  for (const record::LegEndRow& end : earlier.evidence.leg_ends) {
+    if (end.outcome != "interrupted")
+      earlier.kept.insert(end.leg);
+  }
+  for (const record::LegRow& row : earlier.evidence.legs) {
+    if (!is_scheduled(row, plan, launches))
+      throw InputError(
+          {.what = fmt::format("{} holds a launch that the plan does not have", folder.run_file()),
+           .why = fmt::format("launch {} is {} in round {}", row.leg, row.name, row.round),
+           .suggestion = "begin a run of its own without --resume",
+           .file = plan.path});
+    if (!earlier.kept.contains(row.leg))
+      earlier.cut_short.push_back(row);
+  }
+  for (const record::ProvenanceRow& row : earlier.evidence.provenance)
+    earlier.times += row.key == kResumedKey ? 1 : 0;
+  keep_only(earlier.evidence, earlier.kept);
+  return earlier;
+}
+
+record::RunFileWriter resume_run_file(const ResultsFolder& folder, const plan::Plan& plan,
+                                      const Earlier& earlier, std::int64_t now_utc_ns) {
+  const std::uint32_t number = earlier.times + 1;
+  const std::string aside = fmt::format("{}/before-{}", folder.path(), number);
+  for (const record::LegRow& row : earlier.cut_short) {
+    const std::string name = record::leg_folder_name(row);
+    move_if_there(folder.journals_folder(row), aside + "/journals/" + name);
+    move_if_there(folder.log_file(row), aside + "/logs/" + name + ".log");
+  }
+  std::error_code error;
+  fs::remove(folder.certificate_file(), error);  // of evidence that is about to change
+  const std::string next = folder.path() + "/run.next.h5";
+  fs::remove(next, error);
+  record::RunFileWriter writer(next, plan.text, earlier.evidence.created_utc);
+  append_all(writer, earlier.evidence);
+  const record::ProvenanceRow resumed = resumed_row(earlier, schedule(plan).size(), now_utc_ns);
+  writer.append(std::span(&resumed, 1));
+  writer.flush();
+  keep_under(folder.run_file(), fmt::format("{}/run.before-{}.h5", folder.path(), number));
+  fs::rename(next, folder.run_file(), error);
+  if (error)
+    fail_to_move(next, error);
+  return writer;
+}
+
+}  // namespace lockstep::campaign
