@@ -10,6 +10,7 @@
 
 #include "harness/core/clock.hpp"
 #include "harness/core/error.hpp"
+#include "harness/core/posix.hpp"
 #include "harness/core/text.hpp"
 #include "harness/record/journal.hpp"
 
@@ -73,11 +74,11 @@ std::string name_launches(const std::vector<record::LegRow>& rows) {
   return join(names, ", ");
 }
 
-/// The row that a reader of the evidence finds: `2026-01-31T12:34:56Z: kept 1 of 6 launches; cut short and
-/// made again: 1 (B, round 0)`.
+/// The row that a reader of the evidence finds: `2026-01-31T12:34:56Z on n1: kept 1 of 6 launches; cut short
+/// and made again: 1 (B, round 0)`.
 record::ProvenanceRow resumed_row(const Earlier& earlier, std::size_t launches, std::int64_t now_utc_ns) {
-  std::string text =
-      fmt::format("{}: kept {} of {} launches", format_utc(now_utc_ns), earlier.kept.size(), launches);
+  std::string text = fmt::format("{} on {}: kept {} of {} launches", format_utc(now_utc_ns),
+                                 short_host_name(), earlier.kept.size(), launches);
   if (!earlier.cut_short.empty())
     text += fmt::format("; cut short and made again: {}", name_launches(earlier.cut_short));
   return {-1, -1, kResumedKey, std::move(text)};
@@ -130,6 +131,10 @@ std::optional<Earlier> read_earlier(const ResultsFolder& folder, const plan::Pla
   for (const record::LegEndRow& end : earlier.evidence.leg_ends) {
     if (end.outcome != "interrupted")
       earlier.kept.insert(end.leg);
+  }
+  for (const record::FailureRow& failure : earlier.evidence.failures) {
+    if (failure.kind == "launch")
+      earlier.kept.erase(failure.leg);
   }
   for (const record::LegRow& row : earlier.evidence.legs) {
     if (!is_scheduled(row, plan, launches))

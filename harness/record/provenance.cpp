@@ -21,16 +21,35 @@ extern char** environ;  // NOLINT(readability-redundant-declaration): only some 
 namespace lockstep::record {
 namespace {
 
-constexpr std::array kRecordedNames = {
-    "OPENBLAS_CORETYPE",     "OPENBLAS_NUM_THREADS", "OPENBLAS_MAIN_FREE",
-    "BLIS_NUM_THREADS",      "BLIS_ARCH_TYPE",       "DNNL_MAX_CPU_ISA",
-    "ONEDNN_MAX_CPU_ISA",    "MKL_NUM_THREADS",      "OMP_NUM_THREADS",
-    "OMP_PROC_BIND",         "OMP_PLACES",           "GOMP_CPU_AFFINITY",
-    "MALLOC_ARENA_MAX",      "SLURM_JOB_ID",         "SLURM_NNODES",
-    "SLURM_NTASKS",          "SLURM_CPUS_PER_TASK",  "SLURM_JOB_PARTITION",
-    "SLURM_CLUSTER_NAME",    "SLURM_JOB_NODELIST",   "SLURM_DISTRIBUTION",
-    "SLURM_CPU_BIND",        "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_MAX_CONNECTIONS",
-    "HDF5_USE_FILE_LOCKING", "LOCKSTEP_SITE",        kLabVariable};
+constexpr std::array kRecordedNames = {"OPENBLAS_CORETYPE",
+                                       "OPENBLAS_NUM_THREADS",
+                                       "OPENBLAS_MAIN_FREE",
+                                       "BLIS_NUM_THREADS",
+                                       "BLIS_ARCH_TYPE",
+                                       "DNNL_MAX_CPU_ISA",
+                                       "ONEDNN_MAX_CPU_ISA",
+                                       "MKL_NUM_THREADS",
+                                       "OMP_NUM_THREADS",
+                                       "OMP_PROC_BIND",
+                                       "OMP_PLACES",
+                                       "GOMP_CPU_AFFINITY",
+                                       "MALLOC_ARENA_MAX",
+                                       "SLURM_JOB_ID",
+                                       "SLURM_NNODES",
+                                       "SLURM_NTASKS",
+                                       "SLURM_CPUS_PER_TASK",
+                                       "SLURM_JOB_PARTITION",
+                                       "SLURM_CLUSTER_NAME",
+                                       "SLURM_JOB_NODELIST",
+                                       "SLURM_TASKS_PER_NODE",
+                                       "SLURM_RESTART_COUNT",
+                                       "SLURM_DISTRIBUTION",
+                                       "SLURM_CPU_BIND",
+                                       "CUDA_VISIBLE_DEVICES",
+                                       "CUDA_DEVICE_MAX_CONNECTIONS",
+                                       "HDF5_USE_FILE_LOCKING",
+                                       "LOCKSTEP_SITE",
+                                       kLabVariable};
 constexpr std::array kRecordedPrefixes = {"OMPI_MCA_", "PMIX_MCA_", "NCCL_", "UCX_", "FI_"};
 // How mpirun tells its processes where it is: of no use later, and one of them is a shared secret.
 constexpr std::array kLauncherPrefixes = {"OMPI_MCA_orte_",         "OMPI_MCA_ess_",

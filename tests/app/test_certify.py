@@ -185,6 +185,33 @@ class Certify(unittest.TestCase):
         self.assertEqual(self.certificate()["grade"], "I")
         self.assertEqual(self.verify(), 4)
 
+    def test_a_run_that_was_asked_to_stop_goes_on_in_its_folder(self):
+        folder = self.folder / "out" / "known"
+        process = subprocess.Popen(
+            self.command("--resume", str(folder)), env=self.environment(FAKE_MODE="slow@2"), stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        self.assertTrue(eventually(lambda: self.leg_is_running("leg-002-joint-r0-a0")))
+        process.send_signal(signal.SIGUSR1)
+        _, errors = process.communicate(timeout=LIMIT_S)
+        self.assertEqual(process.returncode, 4, errors)
+        self.assertTrue((folder / "unfinished").exists())
+        done = self.run_to_end("--resume", str(folder))
+        self.assertIn(done.returncode, (0, 3, 4), done.stderr)
+        self.assertNotIn("launch 2 of 6", done.stderr)
+        self.assertIn("launch 3 of 6: joint, round 1: completed", done.stderr)
+        self.assertFalse((folder / "unfinished").exists())
+        self.assertEqual(self.verify(), done.returncode)
+        other = self.run_to_end("--resume", str(folder), "--set", "run.steps=21")
+        self.assertEqual(other.returncode, 2)
+        self.assert_one_error_line(other, "holds a run of another plan")
+
+    def test_a_time_limit_ends_a_run_between_launches(self):
+        done = self.run_to_end("--json", "--time-limit", "0:20")
+        document = json.loads(done.stdout)
+        self.assertEqual((done.returncode, document["ending"]), (4, "out_of_time"), done.stderr)
+        self.assertEqual(self.verify(), 4)
+
     def test_a_killed_controller_leaves_no_process_and_a_readable_file(self):
         process = self.start(FAKE_MODE="hang@2")
         self.assertTrue(eventually(lambda: self.leg_is_running("leg-002-joint-r0-a0")))

@@ -166,6 +166,32 @@ class RankProgram(unittest.TestCase):
         for path, content in after.items():
             self.assertNotEqual(content, before[path], "what was stamped is still there")
 
+    def test_ranks_that_are_asked_to_stop_end_behind_the_same_step(self):
+        command = ["mpirun", "--oversubscribe", "--bind-to", "none", "-np", "4", RANK_PROGRAM, "--plan",
+                   CONFIGS + "/smoke.toml", "--out", self.out, "--set", "run.steps=20000"]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                              env=environment()) as job:
+            deadline = time.monotonic() + 60
+            pattern = os.path.join(self.out, "*", "journals", "*", "rank-*.journal")
+            while time.monotonic() < deadline and len(glob.glob(pattern)) < 4:
+                time.sleep(0.05)
+            before = contents(pattern)
+            while time.monotonic() < deadline and contents(pattern) == before:
+                time.sleep(0.05)
+            listed = subprocess.run(["pgrep", "-P", str(job.pid)], capture_output=True, text=True, check=True)
+            os.kill(int(listed.stdout.split()[2]), signal.SIGUSR1)  # one rank alone; the others learn it from the vote
+            _, errors = job.communicate(timeout=100)
+        self.assertEqual(job.returncode, 0, errors)
+        self.assertIn("asked to stop", errors)
+        with h5py.File(self.run_file(), "r") as run:
+            self.assertEqual(run["leg_ends"]["outcome"][0], b"interrupted")
+            rows = run["steps"][:]
+            last = {int(rows["step"][rows["rank"] == rank].max()) for rank in range(4)}
+            self.assertEqual(len(last), 1, last)
+            self.assertLess(last.pop(), 20000)
+            self.assertTrue(np.all(run["comms"]["end_ns"] > 0), "nothing was left half done")
+            self.assertGreaterEqual(len(run["clock"]), 8, "clocks are compared at the end too")
+
     def test_help_and_bad_arguments_need_no_mpi(self):
         done = subprocess.run([RANK_PROGRAM, "--help"], capture_output=True, text=True, check=False, timeout=30)
         self.assertEqual(done.returncode, 0)

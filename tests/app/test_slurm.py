@@ -17,7 +17,9 @@ import private_slurm
 LOCKSTEP = ""
 SOURCE = pathlib.Path()
 LIMIT_S = 240
-ROOT_MAY_RUN_MPI = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+MPI_ENVIRONMENT = {
+    "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "ASAN_OPTIONS": "detect_leaks=0"
+}  # fmt: skip
 ENDED = ("COMPLETED", "FAILED", "TIMEOUT", "CANCELLED", "NODE_FAIL")
 
 
@@ -46,7 +48,7 @@ class Slurm(unittest.TestCase):
         results = self.folder / "results"
         self.job = self.slurm.submit(
             *options, f"--output={self.folder}/job-%j.log", str(SOURCE / "scripts" / "slurm" / script), *arguments,
-            LOCKSTEP=LOCKSTEP, LOCKSTEP_RESULTS=str(results), LOCKSTEP_LAUNCHER=launcher, **ROOT_MAY_RUN_MPI,
+            LOCKSTEP=LOCKSTEP, LOCKSTEP_RESULTS=str(results), LOCKSTEP_LAUNCHER=launcher, **MPI_ENVIRONMENT,
         )  # fmt: skip
 
     def log(self):

@@ -276,6 +276,15 @@ TEST_F(CampaignTest, AFailureIsNotMadeToGoAwayByGoingOn) {
   EXPECT_THAT(failure_kinds(evidence()), testing::Contains("killed"));
 }
 
+TEST_F(CampaignTest, ALaunchThatNeverCameAboutIsMadeAgain) {
+  ::setenv("FAKE_MPIRUN", "unreachable", 1);
+  EXPECT_EQ(run(colocated_plan()).ending, Ending::run_failed);
+  ::unsetenv("FAKE_MPIRUN");
+  EXPECT_EQ(campaign::run(colocated_plan(), options_, *folder_, stop_, {}).ending, Ending::finished);
+  EXPECT_EQ(outcomes(evidence()).front(), "A completed");
+  EXPECT_TRUE(evidence().failures.empty());
+}
+
 TEST_F(CampaignTest, OnlyTheSamePlanGoesOn) {
   static_cast<void>(run(colocated_plan()));
   EXPECT_THROW(
