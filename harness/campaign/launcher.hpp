@@ -71,8 +71,10 @@ struct Programs {
   std::string launcher;
   std::string rank_program;
 };
-/// Finds mpirun in PATH and lockstep-rank beside the running program. Throws InputError when a chosen
-/// program, RunError when a usual one, does not exist or cannot be executed.
+/// Finds mpirun in PATH and lockstep-rank beside the running program, as absolute paths. Throw InputError
+/// when a chosen program, RunError when a usual one, does not exist or cannot be executed.
+[[nodiscard]] std::string find_launcher(const std::string& chosen);
+[[nodiscard]] std::string find_rank_program(const std::string& chosen);
 [[nodiscard]] Programs find_programs(const ProgramChoice& choice);
 
 }  // namespace lockstep::campaign

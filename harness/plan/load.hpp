@@ -33,6 +33,9 @@ struct KeyInfo {
 [[nodiscard]] Plan parse_plan(std::string_view text, const std::string& name_for_messages,
                               std::span<const std::string> overrides = {});
 
+/// Whether the plan's own text sets a key, such as `links.wan_gbps`: a default says nothing about the sites.
+[[nodiscard]] bool sets_key(const Plan& plan, std::string_view dotted_key);
+
 /// What the plan asks for other than by default, a line each: `tail_ratio_max = 1.3 (by default 1.1)`. A
 /// reader of the verdict has to see that a criterion was loosened.
 [[nodiscard]] std::vector<std::string> changed_criteria(const Plan& plan);
