@@ -64,6 +64,7 @@ struct Machine {
   std::set<std::uint32_t> sites;
   std::uint32_t slots = 0;
   CpuSet cpus;
+  double load_average = 0.0;
   double cpu_limit = 0.0;  // the tightest cgroup's
 };
 
@@ -74,7 +75,10 @@ std::map<std::string, Machine> machines_of(const DoctorInput& input) {
     if (!host.facts)
       continue;
     Machine& machine = machines[host.facts->boot_id];
-    machine.hosts.push_back(host.name);
+    // The sites of a colocated plan have one host.
+    if (machine.hosts.empty() || machine.hosts.back() != host.name)
+      machine.hosts.push_back(host.name);
+    machine.load_average = std::max(machine.load_average, host.facts->load_average);
     machine.sites.insert(host.site.value());
     machine.slots += host.slots;
     if (const auto cpus = CpuSet::parse(host.facts->cpu_list))
@@ -111,6 +115,20 @@ void find_oversubscription(const DoctorInput& input, const Machine& machine, std
                          "rehearsal)"});
 }
 
+void find_busy(const Machine& machine, std::vector<Finding>& found) {
+  if (machine.load_average <= static_cast<double>(machine.cpus.size()))
+    return;
+  found.push_back(
+      {.severity = Severity::warning,
+       .kind = "busy-host",
+       .hosts = machine.hosts,
+       .sites = {},
+       .what = fmt::format("{} busy before the run: load average over one minute {:.3g} on {} cores",
+                           some_of(machine.hosts), machine.load_average, machine.cpus.size()),
+       .why = "what else runs there takes cores from the ranks, and slows all others with them",
+       .advice = "find what runs there and end it, or wait"});
+}
+
 void find_shared_machines(const DoctorInput& input, const SurveyView& view,
                           const std::map<std::string, Machine>& machines, std::vector<Finding>& found) {
   for (const auto& [boot, machine] : machines) {
@@ -139,18 +157,12 @@ void find_limits(const DoctorInput& input, std::vector<Finding>& found) {
   const std::uint64_t needed = kFilesPerRank * ranks + kSpareFiles;
   std::vector<std::string> tight;
   std::uint64_t least = ~0ULL;
-  std::vector<std::string> busy;
-  double most_load = 0.0;
   for (const SurveyedHost& host : input.survey.hosts) {
     if (!host.facts)
       continue;
     if (host.facts->open_files > 0 && host.facts->open_files < needed) {
       tight.push_back(host.name);
       least = std::min(least, host.facts->open_files);
-    }
-    if (host.facts->load_average > host.facts->usable_cpus) {
-      busy.push_back(host.name);
-      most_load = std::max(most_load, host.facts->load_average);
     }
   }
   if (!tight.empty()) {
@@ -162,16 +174,6 @@ void find_limits(const DoctorInput& input, std::vector<Finding>& found) {
                                          least, some_of(tight), ranks),
                      .why = "each rank may hold two connections to each other rank",
                      .advice = fmt::format("raise it to {} or more (ulimit -n, limits.conf)", needed)});
-  }
-  if (!busy.empty()) {
-    found.push_back({.severity = Severity::warning,
-                     .kind = "busy-host",
-                     .hosts = busy,
-                     .sites = {},
-                     .what = fmt::format("{} busy before the run: load average over one minute up to {:.3g}",
-                                         some_of(busy), most_load),
-                     .why = "what else runs there takes cores from the ranks, and slows all others with them",
-                     .advice = "find what runs there and end it, or wait"});
   }
 }
 
@@ -210,8 +212,10 @@ std::vector<Finding> host_findings(const DoctorInput& input) {
   find_duplicates(input, found);
   find_transport(input, view, found);
   const auto machines = machines_of(input);
-  for (const auto& [boot, machine] : machines)
+  for (const auto& [boot, machine] : machines) {
     find_oversubscription(input, machine, found);
+    find_busy(machine, found);
+  }
   find_shared_machines(input, view, machines, found);
   find_limits(input, found);
   return found;

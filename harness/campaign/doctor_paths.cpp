@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -226,13 +227,16 @@ std::uint32_t interface_mtu(const PathReport* path) {
   return path != nullptr && path->mtu ? path->mtu->interface_mtu : 0;
 }
 
-void find_narrow_paths(const DoctorInput& input, const SurveyView& view, std::vector<Finding>& found) {
-  struct Narrow {
-    std::vector<std::string> pairs;
-    std::uint32_t path_mtu = ~0U;
-    std::uint32_t expected = 0;
-  };
-  std::map<std::pair<SiteId, SiteId>, Narrow> narrow;
+/// A path that takes less than the interfaces at its ends do.
+struct NarrowPath {
+  std::uint32_t from = 0;
+  std::uint32_t to = 0;
+  std::uint32_t path_mtu = 0;
+  std::uint32_t expected = 0;
+};
+
+std::vector<NarrowPath> narrow_paths(const DoctorInput& input, const SurveyView& view) {
+  std::vector<NarrowPath> narrow;
   for (const PathReport& path : input.survey.paths) {
     if (!path.mtu || path.mtu->path_mtu == 0)
       continue;
@@ -240,29 +244,73 @@ void find_narrow_paths(const DoctorInput& input, const SurveyView& view, std::ve
     const std::uint32_t there = interface_mtu(view.path(path.to, path.from));
     const std::uint32_t expected =
         there > 0 ? std::min(path.mtu->interface_mtu, there) : path.mtu->interface_mtu;
-    if (path.mtu->path_mtu >= expected)
-      continue;
-    Narrow& entry = narrow[{view.site_of(path.from), view.site_of(path.to)}];
-    entry.pairs.push_back(view.host(path.from) + " to " + view.host(path.to));
-    entry.path_mtu = std::min(entry.path_mtu, path.mtu->path_mtu);
-    entry.expected = std::max(entry.expected, expected);
+    if (path.mtu->path_mtu < expected)
+      narrow.push_back({path.from, path.to, path.mtu->path_mtu, expected});
   }
-  for (const auto& [sites, entry] : narrow) {
-    found.push_back(
-        {.severity = Severity::error,
-         .kind = "narrow-path",
-         .hosts = {},
-         .sites = {view.site(sites.first), view.site(sites.second)},
-         .what = fmt::format(
-             "packets above {} bytes do not get through, and the interfaces have {} ({}; UDP with "
-             "\"do not fragment\")",
-             entry.path_mtu, entry.expected, some_of(entry.pairs, 3)),
-         .why = "small messages work and the first large one hangs, unless every router's ICMP reaches the "
-                "sender",
-         .advice = fmt::format(
-             "set the interfaces' MTU to {} at both ends (ip link set DEV mtu {}), or raise it on "
-             "the way; net.ipv4.tcp_mtu_probing = 1 helps meanwhile",
-             entry.path_mtu, entry.path_mtu)});
+  return narrow;
+}
+
+Finding narrow_finding(const SurveyView& view, const std::vector<NarrowPath>& paths) {
+  std::vector<std::string> pairs;
+  std::uint32_t path_mtu = ~0U;
+  std::uint32_t expected = 0;
+  for (const NarrowPath& path : paths) {
+    pairs.push_back(view.host(path.from) + " to " + view.host(path.to));
+    path_mtu = std::min(path_mtu, path.path_mtu);
+    expected = std::max(expected, path.expected);
+  }
+  return {
+      .severity = Severity::error,
+      .kind = "narrow-path",
+      .hosts = {},
+      .sites = {},
+      .what = fmt::format("packets above {} bytes do not get through, and the interfaces have {} ({}; UDP "
+                          "with \"do not fragment\")",
+                          path_mtu, expected, some_of(pairs, 3)),
+      .why =
+          "small messages work and the first large one hangs, unless every router's ICMP reaches the "
+          "sender",
+      .advice = fmt::format("set the interfaces' MTU to {} at both ends (ip link set DEV mtu {}), or raise "
+                            "it on the way; net.ipv4.tcp_mtu_probing = 1 helps meanwhile",
+                            path_mtu, path_mtu)};
+}
+
+/// The host that all of these paths begin or end at, when they lead to several others.
+std::optional<std::uint32_t> common_host(const std::vector<NarrowPath>& paths) {
+  std::set<std::uint32_t> ends;
+  for (const NarrowPath& path : paths)
+    ends.insert({path.from, path.to});
+  if (ends.size() < 3)
+    return std::nullopt;
+  for (const std::uint32_t host : ends) {
+    if (std::all_of(paths.begin(), paths.end(),
+                    [host](const NarrowPath& path) { return path.from == host || path.to == host; }))
+      return host;
+  }
+  return std::nullopt;
+}
+
+/// One finding for a host behind a narrow port, else one for each pair of sites.
+void find_narrow_paths(const DoctorInput& input, const SurveyView& view, std::vector<Finding>& found) {
+  const std::vector<NarrowPath> narrow = narrow_paths(input, view);
+  if (const auto host = common_host(narrow)) {
+    Finding finding = narrow_finding(view, narrow);
+    finding.hosts = {view.host(*host)};
+    finding.sites = {view.site(view.site_of(*host))};
+    finding.what = fmt::format("every path of {}: ", view.host(*host)) + finding.what;
+    found.push_back(std::move(finding));
+    return;
+  }
+  std::map<std::pair<SiteId, SiteId>, std::vector<NarrowPath>> by_sites;
+  for (const NarrowPath& path : narrow) {
+    const SiteId a = view.site_of(path.from);
+    const SiteId b = view.site_of(path.to);
+    by_sites[{std::min(a, b), std::max(a, b)}].push_back(path);
+  }
+  for (const auto& [sites, paths] : by_sites) {
+    Finding finding = narrow_finding(view, paths);
+    finding.sites = {view.site(sites.first), view.site(sites.second)};
+    found.push_back(std::move(finding));
   }
 }
 
