@@ -90,7 +90,9 @@ class SurveyRun {
     order_begin.begin.rank_program = options_.programs.rank_program;
     // Far more than it takes: only for a probe that nobody can reach any more.
     const auto hosts = static_cast<double>(survey_.hosts.size());
-    order_begin.begin.lifetime_s = 600.0 + hosts * (plan_.deadlines.launch_s + 2.0 * kPathDeadlineS);
+    const auto sites = static_cast<double>(plan_.sites.size());
+    order_begin.begin.lifetime_s = 600.0 + hosts * (plan_.deadlines.launch_s + 2.0 * kPathDeadlineS) +
+                                   4.0 * sites * sites * (options_.seconds + kStreamSpareS);
     order(std::move(order_begin));
   }
 

@@ -6,10 +6,12 @@ Usage: test_doctor.py LOCKSTEP CONFIGS_FOLDER
 import glob
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 LOCKSTEP = CONFIGS = ""
@@ -128,6 +130,24 @@ class Doctor(unittest.TestCase):
         # localhost answers well within the deadline: it needs no agent.
         document = self.examine(self.plan("localhost", "192.0.2.77", agent=agent, launch_s=20.0), code=3)
         self.assertIn("no answer within", self.kinds(document)["no-answer"]["what"])
+
+    def test_ctrl_c_leaves_no_probe(self):
+        agent = os.path.join(self.folder, "agent")
+        started = os.path.join(self.folder, "started")
+        with open(agent, "w", encoding="utf-8") as file:
+            file.write(f"#!/bin/sh\n: >{started}\nexec sleep 600\n")
+        os.chmod(agent, 0o755)
+        job = subprocess.Popen([LOCKSTEP, "doctor", self.plan("localhost", "192.0.2.77", agent=agent), "--out",
+                                os.path.join(self.folder, "results")], stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True, env=dict(os.environ, ASAN_OPTIONS="detect_leaks=0"))
+        deadline = time.monotonic() + 60
+        while not os.path.exists(started) and job.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        job.send_signal(signal.SIGINT)
+        out, err = job.communicate(timeout=60)
+        self.assertEqual(job.returncode, 5, out + err)
+        self.assertIn("stopped by a signal", err)
+        self.assertEqual(probes_below(self.folder), [])
 
     def test_bad_input(self):
         self.doctor("no-such-plan.toml", code=2)
