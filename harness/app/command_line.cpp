@@ -8,6 +8,11 @@
 namespace lockstep::app {
 namespace {
 
+/// Whether the help names the subcommand.
+bool is_shown(const CLI::App* command) {
+  return !command->get_group().empty();
+}
+
 /// What the parser does not know, told with the nearest thing that it does.
 [[noreturn]] void refuse_unknown(const CLI::App& where, const std::string& argument,
                                  const std::string& help) {
@@ -19,7 +24,7 @@ namespace {
         candidates.push_back("--" + name);
     }
   } else {
-    for (const CLI::App* command : where.get_subcommands([](const CLI::App*) { return true; }))
+    for (const CLI::App* command : where.get_subcommands(is_shown))
       candidates.push_back(command->get_name());
   }
   const std::string word = argument.substr(0, argument.find('='));

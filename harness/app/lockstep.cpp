@@ -37,11 +37,16 @@ struct Requests {
   app::CertifyRequest certify;
   app::VerifyRequest verify;
   app::ShowRequest show;
+  app::DoctorRequest doctor;
+  app::ProbeRequest probe;
   bool json = false;
 };
 
-void add_plan_options(CLI::App& command, app::PlanRequest& request, bool& json) {
-  command.add_option("PLAN", request.plan, "the plan file (TOML)")->required();
+enum class PlanIs { required, optional };
+
+void add_plan_options(CLI::App& command, app::PlanRequest& request, bool& json,
+                      PlanIs plan_is = PlanIs::required) {
+  command.add_option("PLAN", request.plan, "the plan file (TOML)")->required(plan_is == PlanIs::required);
   command.add_option("--set", request.sets, "override a key of the plan, e.g. run.steps=50; may be repeated")
       ->type_name("KEY=VALUE")
       ->expected(1)
@@ -132,6 +137,41 @@ void add_certify(CLI::App& app, Requests& requests) {
       std::string(kExitCodes));
 }
 
+void add_doctor(CLI::App& app, Requests& requests) {
+  CLI::App& command = *app.add_subcommand(
+      "doctor", "preflight: look at the hosts of a plan and the network between them, or at this machine");
+  add_plan_options(command, requests.doctor.plan, requests.json, PlanIs::optional);
+  command.add_option("--out", requests.doctor.out, "folder that all hosts see, for the survey [results]")
+      ->type_name("DIR");
+  command.add_option("--seconds", requests.doctor.seconds, "length of each measurement of bandwidth [1]")
+      ->type_name("S")
+      ->check(is_positive_number);
+  command.add_flag("--full", requests.doctor.full, "measure bandwidth inside sites too");
+  command.footer(
+      "Examples:\n"
+      "  lockstep doctor\n"
+      "  lockstep doctor cluster.toml --hostfile hosts\n"
+      "  lockstep doctor cluster.toml --full --seconds 5 --json\n"
+      "\n"
+      "Starts a probe (no MPI program) on every host by the launcher, and measures by plain sockets: "
+      "reachability in both\n"
+      "directions, round trips, loss, MTU, clock offsets, bandwidth between sites. Checks the site map, "
+      "software, limits\n"
+      "and cores. Writes DIR/doctor-<plan>-<UTC time>/. Without PLAN it looks at this machine alone.\n"
+      "\n"
+      "Exit codes: 0 nothing is in the way of a run, 2 bad input, 3 a finding would break or spoil a run, 5 "
+      "the preflight\n"
+      "could not be made.\n");
+}
+
+/// Not in the help: doctor starts it on every host.
+void add_probe(CLI::App& app, Requests& requests) {
+  CLI::App& command = *app.add_subcommand("probe", "one host's part of doctor");
+  command.group("");
+  command.add_option("--folder", requests.probe.folder, "the survey's folder")->required();
+  command.add_option("--index", requests.probe.index, "this host's number in the survey")->required();
+}
+
 void add_verify(CLI::App& app, Requests& requests) {
   CLI::App& command = *app.add_subcommand("verify", "recompute a certificate from its evidence and compare");
   command.add_option("DIR", requests.verify.folder, "a folder that certify wrote")->required();
@@ -167,6 +207,12 @@ ExitCode dispatch(const CLI::App& command, Requests& requests) {
     requests.certify.plan.form = form;
     return app::run_certify(requests.certify);
   }
+  if (name == "doctor") {
+    requests.doctor.plan.form = form;
+    return app::run_doctor(requests.doctor);
+  }
+  if (name == "probe")
+    return app::run_probe(requests.probe);
   if (name == "verify") {
     requests.verify.form = form;
     return app::run_verify(requests.verify);
@@ -185,6 +231,7 @@ ExitCode run(int argc, char** argv) {
   parser.footer(
       "Examples:\n"
       "  lockstep check configs/two-sites.toml\n"
+      "  lockstep doctor\n"
       "  lockstep certify configs/two-sites.toml\n"
       "  lockstep verify results/two-sites-20260131T123456Z\n"
       "  lockstep show results/two-sites-20260131T123456Z\n"
@@ -194,7 +241,9 @@ ExitCode run(int argc, char** argv) {
       std::string(kExitCodes));
   Requests requests;
   add_check(parser, requests);
+  add_doctor(parser, requests);
   add_certify(parser, requests);
+  add_probe(parser, requests);
   add_verify(parser, requests);
   add_show(parser, requests);
   parser.add_subcommand("lab", "make campuses on this machine, with a real network between them");

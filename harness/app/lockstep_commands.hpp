@@ -13,7 +13,7 @@ namespace lockstep::app {
 
 enum class OutputForm { text, json };
 
-/// What `check` and `certify` share: a plan, and how it is launched.
+/// What `check`, `certify` and `doctor` share: a plan, and how it is launched.
 struct PlanRequest {
   std::string plan;               ///< path
   std::vector<std::string> sets;  ///< dotted.key=value
@@ -54,6 +54,21 @@ struct ShowRequest {
 
 /// `lockstep lab ...`: `argv[0]` is "lab".
 [[nodiscard]] ExitCode run_lab(int argc, char** argv);
+
+struct DoctorRequest {
+  PlanRequest plan;  ///< without a plan: this machine alone
+  std::string out = "results";
+  double seconds = 1.0;  ///< of each stream of bandwidth
+  bool full = false;     ///< bandwidth inside sites too
+};
+[[nodiscard]] ExitCode run_doctor(const DoctorRequest& request);
+
+/// One host's part of `doctor`, started by it on every host.
+struct ProbeRequest {
+  std::string folder;
+  std::uint32_t index = 0;
+};
+[[nodiscard]] ExitCode run_probe(const ProbeRequest& request);
 
 /// Writes to standard output. Throws RunError when that is full or closed.
 void print_out(const std::string& text);

@@ -200,38 +200,40 @@ std::string shell_line(const Command& command) {
   return join(words, " ");
 }
 
-Programs find_programs(const ProgramChoice& choice) {
-  Programs programs;
-  const std::string launcher = choice.launcher.empty() ? "mpirun" : choice.launcher;
-  if (launcher.find('/') != std::string::npos) {
-    programs.launcher = launcher;
-  } else if (const auto found = find_in_path(launcher)) {
-    programs.launcher = *found;
-  }
-  if (programs.launcher.empty() || !is_executable_file(programs.launcher)) {
+std::string find_launcher(const std::string& chosen) {
+  const std::string launcher = chosen.empty() ? "mpirun" : chosen;
+  std::string found = launcher;
+  if (launcher.find('/') == std::string::npos)
+    found = find_in_path(launcher).value_or("");
+  if (found.empty() || !is_executable_file(found)) {
     Problem problem{
         .what = "the launcher " + launcher + " cannot be executed",
         .why = launcher.find('/') == std::string::npos ? "it is not in PATH" : "there is no such program",
         .suggestion = "install Open MPI (scripts/setup does), or name the program with --launcher",
         .file = {}};
-    if (choice.launcher.empty())
+    if (chosen.empty())
       throw RunError(std::move(problem));
     throw InputError(std::move(problem));
   }
-  programs.rank_program =
-      choice.rank_program.empty() ? beside_this_program("lockstep-rank") : choice.rank_program;
-  if (!is_executable_file(programs.rank_program)) {
-    Problem problem{.what = "the rank program " + programs.rank_program + " cannot be executed",
+  return std::filesystem::absolute(found).string();
+}
+
+std::string find_rank_program(const std::string& chosen) {
+  const std::string program = chosen.empty() ? beside_this_program("lockstep-rank") : chosen;
+  if (!is_executable_file(program)) {
+    Problem problem{.what = "the rank program " + program + " cannot be executed",
                     .why = "there is no such program",
                     .suggestion = "build it, or name it with --rank-program",
                     .file = {}};
-    if (choice.rank_program.empty())
+    if (chosen.empty())
       throw RunError(std::move(problem));
     throw InputError(std::move(problem));
   }
-  programs.launcher = std::filesystem::absolute(programs.launcher).string();
-  programs.rank_program = std::filesystem::absolute(programs.rank_program).string();
-  return programs;
+  return std::filesystem::absolute(program).string();
+}
+
+Programs find_programs(const ProgramChoice& choice) {
+  return {.launcher = find_launcher(choice.launcher), .rank_program = find_rank_program(choice.rank_program)};
 }
 
 }  // namespace lockstep::campaign

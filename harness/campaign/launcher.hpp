@@ -100,8 +100,11 @@ struct Programs {
   std::string launcher;
   std::string rank_program;
 };
-/// Finds the launcher (mpirun unless another is named) in PATH and lockstep-rank beside the running program.
-/// Throws InputError when a chosen program, RunError when a usual one, does not exist or cannot be executed.
+/// Finds the launcher (mpirun unless another is named) in PATH and lockstep-rank beside the running program,
+/// as absolute paths. Throw InputError when a chosen program, RunError when a usual one, does not exist or
+/// cannot be executed.
+[[nodiscard]] std::string find_launcher(const std::string& chosen);
+[[nodiscard]] std::string find_rank_program(const std::string& chosen);
 [[nodiscard]] Programs find_programs(const ProgramChoice& choice);
 
 }  // namespace lockstep::campaign

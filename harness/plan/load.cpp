@@ -38,6 +38,11 @@ Plan parse_plan(std::string_view text, const std::string& name_for_messages,
   return std::move(draft.plan);
 }
 
+bool sets_key(const Plan& plan, std::string_view dotted_key) {
+  const toml::table root = parse_toml(plan.text, plan.path);
+  return static_cast<bool>(root.at_path(dotted_key));
+}
+
 std::vector<std::string> changed_criteria(const Plan& plan) {
   Draft draft;
   draft.plan.criteria = plan.criteria;

@@ -40,6 +40,9 @@ struct KeyInfo {
 /// InputError when it cannot be read or is not TOML.
 [[nodiscard]] bool lists_sites(const std::string& path);
 
+/// Whether the plan's own text sets a key, such as `links.wan_gbps`: a default says nothing about the sites.
+[[nodiscard]] bool sets_key(const Plan& plan, std::string_view dotted_key);
+
 /// What the plan asks for other than by default, a line each: `tail_ratio_max = 1.3 (by default 1.1)`. A
 /// reader of the verdict has to see that a criterion was loosened.
 [[nodiscard]] std::vector<std::string> changed_criteria(const Plan& plan);

@@ -24,6 +24,7 @@ CASES = {
     "help": ["--help"],
     "help-check": ["check", "--help"],
     "help-certify": ["certify", "--help"],
+    "help-doctor": ["doctor", "--help"],
     "help-verify": ["verify", "--help"],
     "help-show": ["show", "--help"],
     "version": ["--version"],
@@ -58,6 +59,11 @@ CASES = {
     "certify-no-launcher": ["certify", "configs/smoke.toml", "--launcher", "no-such-mpirun"],
     "certify-bad-time-limit": ["certify", "configs/smoke.toml", "--time-limit", "soon"],
     "certify-no-rank-program": ["certify", "configs/smoke.toml", "--rank-program", "/no/such/rank"],
+    # preflights that cannot begin
+    "doctor-plan-missing": ["doctor", "no-such-plan.toml"],
+    "doctor-bad-seconds": ["doctor", "configs/smoke.toml", "--seconds", "0"],
+    "doctor-no-launcher": ["doctor", "configs/smoke.toml", "--launcher", "no-such-mpirun"],
+    "doctor-networks-without-hostfile": ["doctor", f"{PLANS}/networks.toml", "--launcher", "/bin/true", "--rank-program", "/bin/true"],
     # evidence
     "show": ["show", "<run>"],
     "show-json": ["show", "<run>", "--json"],

@@ -172,6 +172,13 @@ TEST(Load, ReadsAFileAndNamesItInMessages) {
   EXPECT_THROW(static_cast<void>(load_plan(path)), InputError);
 }
 
+TEST(Load, AKeyThatIsSetIsToldFromADefault) {
+  EXPECT_FALSE(sets_key(parse_plan(kColocated, "plan.toml"), "links.wan_gbps"));
+  const std::vector<std::string> overrides = {"links.wan_gbps=1.0"};
+  EXPECT_TRUE(sets_key(parse_plan(kColocated, "plan.toml", overrides), "links.wan_gbps"))
+      << "also when it is the default";
+}
+
 TEST(Load, AThousandHostsAndALargeModelAreNoProblem) {
   std::string text = edited(kByHost, "a[1-4]", "a[00001-12500]");
   text = edited(text, "b[1-2]", "rack[1-125]-n[1-100]");
