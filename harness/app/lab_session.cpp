@@ -17,6 +17,10 @@ namespace {
 
 constexpr const char* kInterface = "eth0";
 
+std::string this_program() {
+  return std::filesystem::read_symlink("/proc/self/exe").string();
+}
+
 void check_hosts(const lab::LabSpec& spec, const plan::Plan& plan,
                  const std::vector<campaign::HostSlots>& hostfile) {
   if (plan.placement == plan::Placement::colocated)
@@ -45,23 +49,34 @@ LabSession::LabSession(const std::string& spec_path, const plan::Plan& plan,
   check_hosts(spec_, plan, hostfile);
 }
 
-void LabSession::bring_up(campaign::Options& options, const campaign::ResultsFolder& folder) {
-  const std::string program = std::filesystem::read_symlink("/proc/self/exe").string();
+void LabSession::bring_up(const std::string& results_folder, const campaign::Programs& programs) {
+  const std::string program = this_program();
   // Whatever of these lies below /tmp would not be seen there otherwise.
-  const std::vector<std::string> needed{
-      std::filesystem::absolute(folder.path()).string(),
-      std::filesystem::path(program).parent_path().string(),
-      std::filesystem::path(options.programs.rank_program).parent_path().string(),
-      std::filesystem::current_path().string()};
+  const std::vector<std::string> needed{std::filesystem::absolute(results_folder).string(),
+                                        std::filesystem::path(program).parent_path().string(),
+                                        std::filesystem::path(programs.rank_program).parent_path().string(),
+                                        std::filesystem::current_path().string()};
   owner_ = lab::start_lab({spec_, name_, needed, program}, lab::Lifetime::attached);
-  const std::string remote_shell = lab::LabFolder(name_).remote_shell();
-  options.launcher_prefix = [program, name = name_](const std::vector<campaign::HostSlots>& hosts) {
+}
+
+campaign::LauncherPrefix LabSession::launcher_prefix() const {
+  return [program = this_program(), name = name_](const std::vector<campaign::HostSlots>& hosts) {
     return std::vector<std::string>{program, "lab", "exec", "--lab", name, hosts.front().host, "--"};
   };
-  options.surroundings.emulated_hosts = true;
-  options.surroundings.mca = {{"plm_rsh_agent", remote_shell},
-                              {"oob_tcp_if_include", kInterface},
-                              {"btl_tcp_if_include", kInterface}};
+}
+
+campaign::Surroundings LabSession::surroundings() const {
+  campaign::Surroundings surroundings = campaign::this_machine();
+  surroundings.emulated_hosts = true;
+  surroundings.mca = {{"plm_rsh_agent", lab::LabFolder(name_).remote_shell()},
+                      {"oob_tcp_if_include", kInterface},
+                      {"btl_tcp_if_include", kInterface}};
+  return surroundings;
+}
+
+void LabSession::let_launch(campaign::Options& options) const {
+  options.launcher_prefix = launcher_prefix();
+  options.surroundings = surroundings();
   // What a launch that ended badly left on other hosts would compute beside the next one.
   options.after_launch = [name = name_] {
     try {
@@ -74,12 +89,12 @@ void LabSession::bring_up(campaign::Options& options, const campaign::ResultsFol
   options.provenance.emplace_back("lab.spec", spec_.text);
 }
 
-void LabSession::take_down(const campaign::ResultsFolder& folder) {
+void LabSession::take_down(const std::string& results_folder) {
   try {
     const lab::LabFolder lab_folder(name_);
-    write_text_file(folder.path() + "/lab.toml", spec_.text);
-    write_text_file(folder.path() + "/lab-status.json", lab::ask(name_, {{"do", "status"}}).dump(2) + "\n");
-    write_text_file(folder.path() + "/lab-events.jsonl", read_text_file(lab_folder.events()));
+    write_text_file(results_folder + "/lab.toml", spec_.text);
+    write_text_file(results_folder + "/lab-status.json", lab::ask(name_, {{"do", "status"}}).dump(2) + "\n");
+    write_text_file(results_folder + "/lab-events.jsonl", read_text_file(lab_folder.events()));
     const lab::Conversation last = lab::converse(name_, {{"do", "down"}}, {});
     static_cast<void>(lab::receive_message(last.socket.get()));
   } catch (const std::runtime_error& error) {

@@ -146,6 +146,10 @@ void add_doctor(CLI::App& app, Requests& requests) {
   command.add_option("--seconds", requests.doctor.seconds, "length of each measurement of bandwidth [1]")
       ->type_name("S")
       ->check(is_positive_number);
+  command
+      .add_option("--lab", requests.doctor.lab,
+                  "look at the plan's hosts in a lab on this machine, made as this specification says")
+      ->type_name("SPEC");
   command.add_flag("--full", requests.doctor.full, "measure bandwidth inside sites too");
   command.footer(
       "Examples:\n"

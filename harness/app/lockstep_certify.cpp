@@ -133,14 +133,16 @@ ExitCode run_certify(const CertifyRequest& request) {
   // its own.
   static campaign::StopSignals& stop = *new campaign::StopSignals;
   const campaign::ResultsFolder folder = choose_folder(request, placed);
-  if (lab)
-    lab->bring_up(options, folder);
+  if (lab) {
+    lab->bring_up(folder.path(), options.programs);
+    lab->let_launch(options);
+  }
   report::ProgressPrinter progress(stderr, report::style_of(STDERR_FILENO));
   const campaign::Result result = campaign::run(
       plan, options, folder, stop, [&progress](const campaign::Progress& now) { progress.tell(now); });
   progress.clear();
   if (lab)
-    lab->take_down(folder);
+    lab->take_down(folder.path());
 
   std::optional<certify::Certificate> certificate;
   if (result.evidence_is_whole)

@@ -57,6 +57,7 @@ struct ShowRequest {
 
 struct DoctorRequest {
   PlanRequest plan;  ///< without a plan: this machine alone
+  std::string lab;   ///< as in CertifyRequest
   std::string out = "results";
   double seconds = 1.0;  ///< of each stream of bandwidth
   bool full = false;     ///< bandwidth inside sites too

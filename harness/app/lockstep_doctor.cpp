@@ -4,7 +4,9 @@
 
 #include <unistd.h>
 
+#include "harness/app/lab_session.hpp"
 #include "harness/app/lockstep_commands.hpp"
+#include "harness/app/lockstep_hosts.hpp"
 #include "harness/campaign/finding.hpp"
 #include "harness/campaign/host_facts.hpp"
 #include "harness/campaign/local_machine.hpp"
@@ -14,7 +16,6 @@
 #include "harness/core/clock.hpp"
 #include "harness/core/log.hpp"
 #include "harness/core/posix.hpp"
-#include "harness/plan/load.hpp"
 #include "harness/report/doctor.hpp"
 
 namespace lockstep::app {
@@ -53,14 +54,17 @@ ExitCode run_doctor(const DoctorRequest& request) {
   static_cast<void>(std::signal(SIGPIPE, SIG_IGN));
   if (request.plan.plan.empty())
     return examine_this_machine(request.plan);
-  const plan::Plan plan = plan::load_plan(request.plan.plan, request.plan.sets);
+  PlacedPlan placed = place_plan(request.plan);
+  const plan::Plan& plan = placed.plan;
   campaign::SurveyOptions options;
+  options.hostfile = std::move(placed.hostfile);
   options.programs = campaign::find_programs({request.plan.launcher, request.plan.rank_program});
   options.probe_program = std::filesystem::read_symlink("/proc/self/exe").string();
   options.seconds = request.seconds;
   options.inside_sites = request.full;
-  if (!request.plan.hostfile.empty())
-    options.hostfile = campaign::read_hostfile(request.plan.hostfile);
+  std::optional<LabSession> lab;
+  if (!request.lab.empty())
+    lab.emplace(request.lab, plan, options.hostfile);
 
   campaign::Survey survey;
   std::string folder;
@@ -71,7 +75,14 @@ ExitCode run_doctor(const DoctorRequest& request) {
     const std::size_t hosts = campaign::hosts_of_plan(plan, options.hostfile).size();
     const auto files = campaign::make_survey_files(request.out, plan.name, hosts, utc_ns());
     folder = files.folder;
+    if (lab) {
+      lab->bring_up(folder, options.programs);
+      options.launcher_prefix = lab->launcher_prefix();
+      options.surroundings = lab->surroundings();
+    }
     survey = survey_hosts(request, plan, options, files);
+    if (lab)
+      lab->take_down(folder);
   }
   std::map<std::string, std::string> mca = plan.mpi.mca;
   mca.insert(options.surroundings.mca.begin(), options.surroundings.mca.end());

@@ -21,8 +21,7 @@ namespace lockstep::campaign {
 struct Options {
   std::string results_base = "results";
   Programs programs;  ///< see find_programs()
-  /// The command that runs the launcher elsewhere, for a launch on these hosts; unset: it runs here.
-  std::function<std::vector<std::string>(const std::vector<HostSlots>&)> launcher_prefix;
+  LauncherPrefix launcher_prefix;
   std::function<void()>
       after_launch;  ///< once a launch has ended and before its evidence is closed; may be unset
   std::vector<std::pair<std::string, std::string>> provenance;  ///< facts about the whole run, by key

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -10,6 +11,9 @@
 #include "harness/plan/plan.hpp"
 
 namespace lockstep::campaign {
+
+/// The command that runs the launcher elsewhere, for a launch on these hosts. Unset: it runs here.
+using LauncherPrefix = std::function<std::vector<std::string>(const std::vector<HostSlots>&)>;
 
 struct EnvironmentVariable {
   std::string name;

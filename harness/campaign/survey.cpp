@@ -283,7 +283,8 @@ class SurveyRun {
 Command probe_command(const plan::Plan& plan, const HostSlots& host, std::uint32_t index,
                       const std::string& folder, const SurveyOptions& options) {
   Command command;
-  command.argv = options.launcher_prefix;
+  if (options.launcher_prefix)
+    command.argv = options.launcher_prefix({host});
   const auto add = [&command](std::initializer_list<std::string> words) {
     command.argv.insert(command.argv.end(), words);
   };

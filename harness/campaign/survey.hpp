@@ -17,8 +17,8 @@ namespace lockstep::campaign {
 /// How a survey is made.
 struct SurveyOptions {
   Programs programs;
-  std::string probe_program;                 ///< this program: its subcommand `probe` runs on every host
-  std::vector<std::string> launcher_prefix;  ///< as LaunchPaths has it
+  std::string probe_program;  ///< this program: its subcommand `probe` runs on every host
+  LauncherPrefix launcher_prefix;
   Surroundings surroundings = this_machine();
   std::vector<HostSlots> hostfile;
   double seconds = 1.0;       ///< of each stream of bandwidth

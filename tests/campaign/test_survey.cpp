@@ -160,11 +160,15 @@ TEST(ProbeCommand, GoesThroughTheSameLauncherAsARun) {
   SurveyOptions options;
   options.programs = {"/usr/bin/mpirun", "/opt/lockstep-rank"};
   options.probe_program = "/opt/lockstep";
-  options.launcher_prefix = {"nsenter", "--net=/run/netns/a1"};
-  options.surroundings = {
-      .usable_cpus = 2, .is_root = true, .emulated_hosts = true, .mca = {{"btl_tcp_if_include", "eth0"}}};
+  options.launcher_prefix = [](const std::vector<HostSlots>& hosts) {
+    return std::vector<std::string>{"nsenter", "--net=/run/netns/" + hosts.front().host};
+  };
+  options.surroundings.usable_cpus = 2;
+  options.surroundings.is_root = true;
+  options.surroundings.emulated_hosts = true;
+  options.surroundings.mca = {{"btl_tcp_if_include", "eth0"}};
   EXPECT_EQ(shell_line(probe_command(plan, {"gpu-a1", 4}, 3, "/shared/doctor", options)),
-            "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 nsenter --net=/run/netns/a1 "
+            "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 nsenter --net=/run/netns/gpu-a1 "
             "/usr/bin/mpirun -np 1 "
             "--host gpu-a1:1 --bind-to none --mca btl_tcp_if_include eth0 --mca plm_rsh_agent /opt/agent "
             "--prefix /opt/ompi "
