@@ -185,15 +185,12 @@ ExitCode down(const LabRequest& request) {
   if (request.lab.empty() && lab::live_labs().empty()) {
     // What a killed lab left.
     for (const std::string& name : lab::dead_labs())
-      lab::LabFolder(name).remove();
+      static_cast<void>(lab::LabFolder(name).remove_if_dead());
     return ExitCode::certified;
   }
   const std::string name = lab::choose_lab(request.lab);
-  const lab::LabFolder folder(name);
-  if (!folder.is_live() && folder.exists()) {
-    folder.remove();
+  if (lab::LabFolder(name).remove_if_dead())
     return ExitCode::certified;
-  }
   const lab::Conversation last = lab::converse(name, {{"do", "down"}}, {});
   static_cast<void>(lab::receive_message(last.socket.get()));  // it ends when the lab has
   return ExitCode::certified;
@@ -233,6 +230,8 @@ std::string link_keys_text() {
 }  // namespace
 
 ExitCode run_lab(int argc, char** argv) {
+  // What runs on a host gets this process's streams, and a lab replaces its own.
+  open_standard_streams();
   LabRequest request;
   CLI::App parser(
       "Campuses on this machine: every host a set of namespaces, every site a subnet, and between the sites "
