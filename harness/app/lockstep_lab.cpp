@@ -62,8 +62,14 @@ ExitCode up(const LabRequest& request) {
   lab::LabSpec spec = lab::load_spec(request.spec);
   const std::string name = request.name.empty() ? spec.name : request.name;
   lab::ServerSettings settings{std::move(spec), name, request.shared, this_program()};
-  for (std::string& folder : settings.shared)
+  for (std::string& folder : settings.shared) {
     folder = std::filesystem::absolute(folder).lexically_normal().string();
+    if (!std::filesystem::is_directory(folder))
+      throw InputError({.what = folder + " cannot be shared with the lab's hosts",
+                        .why = "there is no such folder",
+                        .suggestion = {},
+                        .file = {}});
+  }
   static_cast<void>(lab::start_lab(settings, lab::Lifetime::until_down));
   std::size_t hosts = 0;
   for (const lab::LabSite& site : settings.spec.sites)
@@ -125,11 +131,10 @@ std::string status_text(const Json& status, const report::Style& style) {
   return text + "\n" + hosts.render(style) + "\n" + links.render(style) +
          fmt::format(
              "\nrelay: scheduled {}; {} packets delivered over 1 ms late (worst {} us), {} refused, {} "
-             "without "
-             "a route\n",
+             "beyond memory, {} without a route\n",
              relay.at("scheduling").get<std::string>(), relay.at("late_over_1ms").get<std::uint64_t>(),
              relay.at("worst_late_us").get<std::int64_t>(), relay.at("refused").get<std::uint64_t>(),
-             relay.at("unroutable").get<std::uint64_t>());
+             relay.at("overflowed").get<std::uint64_t>(), relay.at("unroutable").get<std::uint64_t>());
 }
 
 ExitCode status(const LabRequest& request) {

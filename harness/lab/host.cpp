@@ -75,8 +75,8 @@ void mount_own_folders(const HostSettings& settings, int report) {
     if (::mount(source.c_str(), folder.c_str(), nullptr, MS_BIND | MS_REC, nullptr) != 0)
       give_up(report, "cannot share a folder with it");
   }
-  if (::mount(fmt::format("/proc/self/fd/{}", hosts.get()).c_str(), "/etc/hosts", nullptr, MS_BIND, nullptr) !=
-      0)
+  if (::mount(fmt::format("/proc/self/fd/{}", hosts.get()).c_str(), "/etc/hosts", nullptr, MS_BIND,
+              nullptr) != 0)
     give_up(report, "cannot give it its own /etc/hosts");
   if (::mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) != 0)
     give_up(report, "cannot mount its own /proc");

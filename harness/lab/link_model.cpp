@@ -78,8 +78,22 @@ LinkModel::LinkModel(const LinkSettings& settings, std::uint64_t seed, std::int6
   check(settings_);
 }
 
-void LinkModel::change(const LinkSettings& settings) {
+std::int64_t requeued(std::int64_t sent_ns, std::int64_t now_ns, double old_bits_per_s,
+                      double new_bits_per_s) {
+  if (sent_ns <= now_ns || old_bits_per_s <= 0.0)
+    return sent_ns;
+  if (new_bits_per_s <= 0.0)
+    return now_ns;
+  return now_ns + std::llround(static_cast<double>(sent_ns - now_ns) * (old_bits_per_s / new_bits_per_s));
+}
+
+void LinkModel::change(const LinkSettings& settings, std::int64_t now_ns) {
   check(settings);
+  if (wire_free_ns_ > now_ns) {
+    const std::int64_t free_ns = requeued(wire_free_ns_, now_ns, settings_.bits_per_s, settings.bits_per_s);
+    last_due_ns_ += free_ns - wire_free_ns_;
+    wire_free_ns_ = free_ns;
+  }
   settings_ = settings;
 }
 
@@ -151,7 +165,7 @@ Passage LinkModel::offer(std::uint32_t bytes, std::int64_t now_ns) {
   counters_.bytes_offered += bytes;
   if (is_down(now_ns)) {
     ++counters_.link_down;
-    return {Fate::link_down, now_ns, {}, {}};
+    return {Fate::link_down, now_ns, now_ns, {}, {}};
   }
 
   std::int64_t sent_ns = now_ns;
@@ -160,7 +174,7 @@ Passage LinkModel::offer(std::uint32_t bytes, std::int64_t now_ns) {
     // What waits is everything before this packet; a free wire takes it at once, however short the queue.
     if (settings_.queue_bytes > 0 && queued > 0 && queued + bytes > settings_.queue_bytes) {
       ++counters_.queue_full;
-      return {Fate::queue_full, now_ns, {}, {}};
+      return {Fate::queue_full, now_ns, now_ns, {}, {}};
     }
     counters_.queue_high_water_bytes = std::max(counters_.queue_high_water_bytes, queued + bytes);
     wire_free_ns_ = std::max(now_ns, wire_free_ns_) + std::llround(wire_ns(bytes, settings_.bits_per_s));
@@ -175,12 +189,12 @@ Passage LinkModel::offer(std::uint32_t bytes, std::int64_t now_ns) {
   const std::int64_t due_ns = leave_at(sent_ns);
   if (burst || random) {
     ++(burst ? counters_.lost_in_burst : counters_.lost_at_random);
-    return {burst ? Fate::lost_in_burst : Fate::lost_at_random, sent_ns, {}, {}};
+    return {burst ? Fate::lost_in_burst : Fate::lost_at_random, sent_ns, sent_ns, {}, {}};
   }
 
   ++counters_.packets_delivered;
   counters_.bytes_delivered += bytes;
-  Passage passage{Fate::delivered, due_ns, {}, {}};
+  Passage passage{Fate::delivered, sent_ns, due_ns, {}, {}};
   if (copied) {
     ++counters_.duplicated;
     passage.copy_due_ns = due_ns;

@@ -117,8 +117,7 @@ RemoteEnd look_after(pid_t program, int client) {
     }
     is_heard = false;
     was_asked = true;
-    ::kill(-program, SIGTERM);
-    ::kill(-program, SIGCONT);
+    ::kill(-program, SIGTERM);  // no SIGCONT: the host may be frozen
   }
   int status = 0;
   while (::waitpid(program, &status, 0) < 0 && errno == EINTR) {
@@ -135,17 +134,28 @@ pid_t start_on_host(pid_t init, const RemoteCommand& command, const std::vector<
   if (!host.valid())
     throw RunError(
         {.what = "the host does not answer", .why = std::strerror(errno), .suggestion = {}, .file = {}});
-  const Prepared prepared{
-      pointers(command.argv), pointers(command.environment), command.folder.c_str(),
-      fmt::format("lockstep lab: cannot execute {}: ", command.argv[0])};
-  const std::vector<int> kept{streams[0].get(), streams[1].get(), streams[2].get(), client.get(), host.get()};
+  const Prepared prepared{pointers(command.argv), pointers(command.environment), command.folder.c_str(),
+                          fmt::format("lockstep lab: cannot execute {}: ", command.argv[0])};
+  std::array<int, 2> pipe{};
+  if (::pipe2(pipe.data(), O_CLOEXEC) != 0)
+    throw RunError({.what = "cannot make a pipe", .why = std::strerror(errno), .suggestion = {}, .file = {}});
+  const UniqueFd is_there(pipe[0]);
+  UniqueFd started(pipe[1]);
+  const std::vector<int> kept{streams[0].get(), streams[1].get(), streams[2].get(),
+                              client.get(),     host.get(),       started.get()};
   const pid_t parent = ::getpid();
   const pid_t keeper = ::fork();
   if (keeper < 0)
     throw RunError(
         {.what = "cannot start a process", .why = std::strerror(errno), .suggestion = {}, .file = {}});
-  if (keeper > 0)
+  if (keeper > 0) {
+    // Until the program is one of the host's processes: whatever is done to the host from now on reaches it.
+    started.reset();
+    char none = 0;
+    while (::read(is_there.get(), &none, 1) < 0 && errno == EINTR) {
+    }
     return keeper;
+  }
 
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   ::prctl(PR_SET_NAME, "lab-exec");
@@ -162,6 +172,7 @@ pid_t start_on_host(pid_t init, const RemoteCommand& command, const std::vector<
       restore_signals();
       become(prepared, fds);
     }
+    started.reset();
     // What only the program needs must not be held by two, or its readers would never see the end.
     for (const int fd : fds)
       ::close(fd);

@@ -281,12 +281,11 @@ void detach(const LabFolder& folder) {
 }
 
 [[noreturn]] void refuse_second(const std::string& name) {
-  throw InputError(
-      {.what = fmt::format("the lab \"{}\" is up already", name),
-       .why = "two labs need two names",
-       .suggestion =
-           fmt::format("take it down (lockstep lab down --lab {}), or name this one with --name", name),
-       .file = {}});
+  throw InputError({.what = fmt::format("the lab \"{}\" is up already", name),
+                    .why = "two labs need two names",
+                    .suggestion = fmt::format(
+                        "take it down (lockstep lab down --lab {}), or name this one with --name", name),
+                    .file = {}});
 }
 
 /// The lab's folder and, in it, the socket that says that the name is taken.
