@@ -13,6 +13,9 @@ namespace lockstep::lab {
 namespace {
 
 constexpr double kNsPerS = 1e9;
+// Between them every time in ns and every queue in bytes can be counted.
+constexpr double kLeastBitsPerS = 1e3;
+constexpr double kMostBitsPerS = 1e15;
 constexpr std::int64_t kEver = std::numeric_limits<std::int64_t>::min();
 
 [[noreturn]] void refuse(std::string what, std::string why, std::string suggestion) {
@@ -58,6 +61,16 @@ void check(const LinkSettings& settings) {
   if (!(settings.bits_per_s >= 0.0) || std::isinf(settings.bits_per_s))
     refuse(fmt::format("rate = {} bit/s", settings.bits_per_s), "it is no rate",
            "give a value above 0, or 0 for no limit");
+  if (settings.bits_per_s > 0.0 &&
+      (settings.bits_per_s < kLeastBitsPerS || settings.bits_per_s > kMostBitsPerS))
+    refuse(fmt::format("rate = {} bit/s", settings.bits_per_s), "no link of this model is so slow or so fast",
+           "give a rate from 1 Kb/s to 1000 Tb/s, or 0 for no limit");
+  if (settings.queue_bytes > 0 && settings.bits_per_s <= 0.0)
+    refuse(fmt::format("queue = {} bytes", settings.queue_bytes), "without a rate nothing waits",
+           "give a rate too");
+  if ((settings.flapping.period_ns == 0) != (settings.flapping.length_ns == 0) ||
+      (settings.handover.period_ns == 0 && settings.handover.spread_ns > 0))
+    refuse("a period or an outage of 0", "nothing would happen", "give both times, or 0 alone for never");
   if (settings.flapping.period_ns > 0 && settings.flapping.length_ns >= settings.flapping.period_ns)
     refuse("an outage as long as the flapping's period", "the link would never be up",
            "shorten the outage or lengthen the period");
