@@ -272,8 +272,9 @@ std::string describe(const LinkSettings& settings) {
   if (settings.loss > 0.0)
     add("loss", share_text(settings.loss));
   if (settings.burst_loss.enter > 0.0) {
+    // Its long-run share is computed: the last digits are not the user's.
     add("burst_loss",
-        fmt::format("{}:{:.12g}:{}", share_text(settings.burst_loss.long_run_loss()),
+        fmt::format("{:.12g}%:{:.12g}:{}", settings.burst_loss.long_run_loss() * 100.0,
                     1.0 / settings.burst_loss.leave, share_text(settings.burst_loss.loss_inside)));
   }
   if (settings.duplication > 0.0)

@@ -63,7 +63,7 @@ double parse_quantity(std::string_view text, std::span<const Unit> units, const 
 }
 
 /// `number` in as few digits as `is_same` takes for it, which sees what a parser would; in all of them when
-/// that is never so.
+/// there are none such.
 template <typename IsSame>
 std::string number_text(double number, const IsSame& is_same) {
   constexpr int kFewestDigits = 6;
@@ -143,9 +143,11 @@ std::string rate_text(double bits_per_s) {
 }
 
 std::string share_text(double share) {
-  return share == 0.0
-             ? "0"
-             : number_text(share * 100.0, [share](double read) { return read / 100.0 == share; }) + "%";
+  if (share == 0.0)
+    return "0";
+  const std::string percent =
+      number_text(share * 100.0, [share](double read) { return read / 100.0 == share; }) + "%";
+  return parse_share(percent) == share ? percent : fmt::format("{}", share);
 }
 
 std::string bytes_text(std::uint64_t bytes) {
