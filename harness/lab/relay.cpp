@@ -33,6 +33,48 @@ constexpr int kNiceness = -15;
   throw RunError({.what = what, .why = std::strerror(errno), .suggestion = {}, .file = {}});
 }
 
+/// Waits for events until a time, and meets that time. A timer wakes a virtual machine's idle core some 50 us
+/// late, each way of each round trip; so it is asked to wake as much sooner as it was late lately, and the
+/// rest is spent awake. Never more than a tenth of the time: with packets close to each other it is late
+/// instead, by less than what they wait for each other.
+class Alarm {
+ public:
+  int wait(int epoll, std::span<epoll_event> events, std::optional<std::int64_t> due_ns) {
+    timespec time{};
+    const timespec* limit = nullptr;
+    std::int64_t asked_ns = 0;
+    const std::int64_t begin_ns = monotonic_ns();
+    const bool may_spin = begin_ns >= next_spin_ns_;
+    if (due_ns) {
+      asked_ns = std::max(begin_ns, *due_ns - (may_spin ? lateness_ns_ : 0));
+      time = {(asked_ns - begin_ns) / kNsPerSecond, (asked_ns - begin_ns) % kNsPerSecond};
+      limit = &time;
+    }
+    const int ready = ::epoll_pwait2(epoll, events.data(), static_cast<int>(events.size()), limit, nullptr);
+    if (ready != 0 || !due_ns)
+      return ready;
+    const std::int64_t woken_ns = monotonic_ns();
+    if (asked_ns > begin_ns) {
+      // Up at once and down slowly: one wait that was late costs less than all that are.
+      const std::int64_t late_ns = std::min(woken_ns - asked_ns, kLongestSpinNs);
+      lateness_ns_ = late_ns > lateness_ns_ ? (lateness_ns_ + late_ns) / 2 : lateness_ns_ - lateness_ns_ / 64;
+    }
+    if (may_spin && woken_ns < *due_ns) {
+      while (monotonic_ns() < *due_ns) {
+      }
+      next_spin_ns_ = *due_ns + kRestAfterSpin * (*due_ns - woken_ns);
+    }
+    return 0;
+  }
+
+ private:
+  static constexpr std::int64_t kLongestSpinNs = 200'000;
+  static constexpr std::int64_t kRestAfterSpin = 9;
+  static constexpr std::int64_t kNsPerSecond = 1'000'000'000;
+  std::int64_t lateness_ns_ = 0;  ///< of the timer, as it was lately
+  std::int64_t next_spin_ns_ = 0;
+};
+
 }  // namespace
 
 std::size_t site_of_address(std::uint32_t address, std::size_t sites) {
@@ -148,19 +190,11 @@ void Relay::raise_priority() {
 
 void Relay::run() {
   raise_priority();
+  Alarm alarm;
   std::array<epoll_event, 16> events{};
   while (!stop_.load(std::memory_order_relaxed)) {
     const std::optional<std::int64_t> next_ns = deliver_due(monotonic_ns());
-    timespec wait{};
-    const timespec* limit = nullptr;
-    if (next_ns) {
-      const std::int64_t left_ns = std::max<std::int64_t>(0, *next_ns - monotonic_ns());
-      wait.tv_sec = left_ns / 1'000'000'000;
-      wait.tv_nsec = left_ns % 1'000'000'000;
-      limit = &wait;
-    }
-    const int ready =
-        ::epoll_pwait2(epoll_.get(), events.data(), static_cast<int>(events.size()), limit, nullptr);
+    const int ready = alarm.wait(epoll_.get(), events, next_ns);
     for (int i = 0; i < ready; ++i) {
       const epoll_event& event = events[static_cast<std::size_t>(i)];
       if (event.data.u64 >= tuns_.size()) {
