@@ -182,13 +182,14 @@ Pair start(const HostSettings* settings) {
   ::kill(keeper, SIGKILL);
   while (::waitpid(keeper, nullptr, 0) < 0 && errno == EINTR) {
   }
-  throw RunError(
-      {.what = fmt::format("cannot boot {}", settings != nullptr ? "the host " + settings->name
-                                                                 : std::string("a site's router")),
-       .why = told ? fmt::format("{}: {}", report.what.data(), std::strerror(report.error))
-                   : std::string("its first process died"),
-       .suggestion = "a lab needs root, or unprivileged user namespaces (see `lockstep lab check`)",
-       .file = {}});
+  throw RunError({.what = fmt::format("cannot boot {}", settings != nullptr ? "the host " + settings->name
+                                                                            : std::string("a site's router")),
+                  .why = told ? fmt::format("{}: {}", report.what.data(), std::strerror(report.error))
+                              : std::string("its first process died"),
+                  .suggestion =
+                      "run as root, or allow unprivileged user namespaces; a container needs CAP_SYS_ADMIN, "
+                      "CAP_NET_ADMIN and leave to unshare and mount",
+                  .file = {}});
 }
 
 /// Which PID namespace a process is in; empty when it is gone.
