@@ -13,7 +13,7 @@ import time
 import unittest
 
 LOCKSTEP = ""
-# As text: hosts need not see this folder
+# As text: hosts need not see this folder.
 with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "udp_stream.py"), encoding="utf-8") as source:
     STREAM = source.read()
 SKIPPED = 77
