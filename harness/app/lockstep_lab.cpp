@@ -70,8 +70,14 @@ ExitCode up(const LabRequest& request) {
   lab::LabSpec spec = lab::load_spec(request.spec);
   const std::string name = request.name.empty() ? spec.name : request.name;
   lab::ServerSettings settings{std::move(spec), name, request.shared, this_program()};
-  for (std::string& folder : settings.shared)
+  for (std::string& folder : settings.shared) {
     folder = std::filesystem::absolute(folder).lexically_normal().string();
+    if (!std::filesystem::is_directory(folder))
+      throw InputError({.what = folder + " cannot be shared with the lab's hosts",
+                        .why = "there is no such folder",
+                        .suggestion = {},
+                        .file = {}});
+  }
   if (request.slurm)
     lab::add_login_host(settings.spec);
   static_cast<void>(lab::start_lab(settings, lab::Lifetime::until_down));
@@ -145,11 +151,10 @@ std::string status_text(const Json& status, const report::Style& style) {
   return text + "\n" + hosts.render(style) + "\n" + links.render(style) +
          fmt::format(
              "\nrelay: scheduled {}; {} packets delivered over 1 ms late (worst {} us), {} refused, {} "
-             "without "
-             "a route\n",
+             "beyond memory, {} without a route\n",
              relay.at("scheduling").get<std::string>(), relay.at("late_over_1ms").get<std::uint64_t>(),
              relay.at("worst_late_us").get<std::int64_t>(), relay.at("refused").get<std::uint64_t>(),
-             relay.at("unroutable").get<std::uint64_t>());
+             relay.at("overflowed").get<std::uint64_t>(), relay.at("unroutable").get<std::uint64_t>());
 }
 
 ExitCode status(const LabRequest& request) {
@@ -205,15 +210,12 @@ ExitCode down(const LabRequest& request) {
   if (request.lab.empty() && lab::live_labs().empty()) {
     // What a killed lab left.
     for (const std::string& name : lab::dead_labs())
-      lab::LabFolder(name).remove();
+      static_cast<void>(lab::LabFolder(name).remove_if_dead());
     return ExitCode::certified;
   }
   const std::string name = lab::choose_lab(request.lab);
-  const lab::LabFolder folder(name);
-  if (!folder.is_live() && folder.exists()) {
-    folder.remove();
+  if (lab::LabFolder(name).remove_if_dead())
     return ExitCode::certified;
-  }
   take_down(name);
   return ExitCode::certified;
 }
@@ -252,6 +254,8 @@ std::string link_keys_text() {
 }  // namespace
 
 ExitCode run_lab(int argc, char** argv) {
+  // What runs on a host gets this process's streams, and a lab replaces its own.
+  open_standard_streams();
   LabRequest request;
   CLI::App parser(
       "Campuses on this machine: every host a set of namespaces, every site a subnet, and between the sites "

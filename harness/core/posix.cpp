@@ -35,6 +35,28 @@ void UniqueFd::reset() noexcept {
   fd_ = -1;
 }
 
+void open_standard_streams() {
+  int fd = -1;
+  do {
+    fd = ::open("/dev/null", O_RDWR);
+  } while (fd >= 0 && fd <= STDERR_FILENO);
+  if (fd >= 0)
+    ::close(fd);
+}
+
+void close_all_but(std::vector<int> kept) {
+  std::sort(kept.begin(), kept.end());
+  unsigned from = STDERR_FILENO + 1;
+  for (const int fd : kept) {
+    if (fd < 0 || static_cast<unsigned>(fd) < from)
+      continue;
+    if (static_cast<unsigned>(fd) > from)
+      ::close_range(from, static_cast<unsigned>(fd) - 1, 0);
+    from = static_cast<unsigned>(fd) + 1;
+  }
+  ::close_range(from, ~0U, 0);
+}
+
 MappedFile MappedFile::create(const std::string& path, std::size_t bytes) {
   const UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
   if (!fd.valid())

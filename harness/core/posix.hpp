@@ -4,6 +4,7 @@
 #include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace lockstep {
 
@@ -28,6 +29,13 @@ class UniqueFd {
  private:
   int fd_ = -1;
 };
+
+/// Opens /dev/null in the place of standard streams that are closed, so that no other descriptor takes their
+/// number.
+void open_standard_streams();
+
+/// Closes every descriptor from 3 on but these; what is not valid among them is ignored.
+void close_all_but(std::vector<int> kept);
 
 /// A shared mapping of a whole file.
 class MappedFile {

@@ -60,6 +60,8 @@ void make_folders(const std::string& path) {
 void mount_own_folders(const HostSettings& settings, int report) {
   if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
     give_up(report, "cannot make its mounts its own");
+  // Before they are covered: they may lie below /tmp.
+  const UniqueFd hosts(::open(settings.hosts_file.c_str(), O_PATH));
   std::vector<std::pair<std::string, UniqueFd>> shared;
   for (const std::string& folder : settings.shared)
     shared.emplace_back(folder, UniqueFd(::open(folder.c_str(), O_PATH | O_DIRECTORY)));
@@ -73,10 +75,11 @@ void mount_own_folders(const HostSettings& settings, int report) {
     if (::mount(source.c_str(), folder.c_str(), nullptr, MS_BIND | MS_REC, nullptr) != 0)
       give_up(report, "cannot share a folder with it");
   }
+  if (::mount(fmt::format("/proc/self/fd/{}", hosts.get()).c_str(), "/etc/hosts", nullptr, MS_BIND,
+              nullptr) != 0)
+    give_up(report, "cannot give it its own /etc/hosts");
   if (::mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) != 0)
     give_up(report, "cannot mount its own /proc");
-  if (::mount(settings.hosts_file.c_str(), "/etc/hosts", nullptr, MS_BIND, nullptr) != 0)
-    give_up(report, "cannot give it its own /etc/hosts");
 }
 
 /// Pid 1 of a host: adopts and reaps.
@@ -130,14 +133,17 @@ void die_with_parent(pid_t parent) {
   if (init < 0)
     give_up(report, "cannot start its first process");
   if (init == 0) {
-    // The parent is outside of this PID namespace, so its death cannot be checked by number: the pipe does.
+    // The parent is outside of this PID namespace, so its death cannot be checked by number: nobody reads
+    // from the pipe any more.
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    ::close(ready[0]);
     ::prctl(PR_SET_NAME, "lab-init");
     if (::sethostname(settings->name.c_str(), settings->name.size()) != 0)
       give_up(report, "cannot set its name");
     mount_own_folders(*settings, report);
     ::setsid();
-    static_cast<void>(::write(ready[1], "+", 1));
+    if (::write(ready[1], "+", 1) != 1)
+      ::_exit(1);
     live_as_init();
   }
   ::close(ready[1]);
@@ -176,13 +182,14 @@ Pair start(const HostSettings* settings) {
   ::kill(keeper, SIGKILL);
   while (::waitpid(keeper, nullptr, 0) < 0 && errno == EINTR) {
   }
-  throw RunError(
-      {.what = fmt::format("cannot boot {}", settings != nullptr ? "the host " + settings->name
-                                                                 : std::string("a site's router")),
-       .why = told ? fmt::format("{}: {}", report.what.data(), std::strerror(report.error))
-                   : std::string("its first process died"),
-       .suggestion = "a lab needs root, or unprivileged user namespaces (see `lockstep lab check`)",
-       .file = {}});
+  throw RunError({.what = fmt::format("cannot boot {}", settings != nullptr ? "the host " + settings->name
+                                                                            : std::string("a site's router")),
+                  .why = told ? fmt::format("{}: {}", report.what.data(), std::strerror(report.error))
+                              : std::string("its first process died"),
+                  .suggestion =
+                      "run as root, or allow unprivileged user namespaces; a container needs CAP_SYS_ADMIN, "
+                      "CAP_NET_ADMIN and leave to unshare and mount",
+                  .file = {}});
 }
 
 /// Which PID namespace a process is in; empty when it is gone.
@@ -252,6 +259,8 @@ std::vector<pid_t> Host::processes() const {
   if (!is_alive())
     return found;
   const std::string own = pid_namespace_of(std::to_string(init_));
+  if (own.empty())
+    return found;  // its first process has ended; what cannot be read is not its own
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator("/proc", error)) {
     const std::string name = entry.path().filename().string();

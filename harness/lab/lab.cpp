@@ -28,6 +28,25 @@ std::string port_of(std::size_t index) {
   return fmt::format("port{}", index + 1);
 }
 
+/// A host keeps its hardware address over a boot: its neighbours have it in their tables. Locally
+/// administered.
+std::string hardware_address(std::size_t site, std::size_t index) {
+  return fmt::format("02:00:0a:{:02x}:00:{:02x}", site + 1, index + 1);
+}
+
+LinkSettings with_change(const LinkSettings& settings, const std::vector<KeyValue>& keys) {
+  try {
+    return lab::apply(settings, keys);
+  } catch (const InputError&) {
+    return settings;  // it made sense only above one that has ended: a queue without the rate that it was for
+  }
+}
+
+/// Folders that a host must see although it has a /tmp and a /dev/shm of its own.
+bool is_covered(const std::string& folder) {
+  return folder.starts_with("/tmp/") || folder.starts_with("/dev/shm/");
+}
+
 [[noreturn]] void no_such(const char* kind, const std::string& name, const std::vector<std::string>& known) {
   const auto nearest = nearest_match(name, known);
   throw InputError({.what = fmt::format("the lab has no {} \"{}\"", kind, name),
@@ -71,6 +90,12 @@ Lab::Lab(LabSpec spec, const LabFolder& folder, const std::vector<std::string>& 
       shared_(shared),
       log_(folder.events()),
       begin_utc_ns_(utc_ns()) {
+  for (std::size_t from = 0; from < spec_.sites.size(); ++from) {
+    for (std::size_t to = 0; to < spec_.sites.size(); ++to)
+      asked_.push_back({spec_.links[from][to], {}, 0});
+  }
+  if (is_covered(folder.path()))
+    shared_.push_back(folder.path());
   write_hosts_file();
   for (std::size_t site = 0; site < spec_.sites.size(); ++site)
     boot_site(site);
@@ -126,8 +151,9 @@ void Lab::boot_machine(Machine& machine) {
   const pid_t router = sites_[machine.site].router.init();
   const pid_t init = machine.host.init();
   const std::string port = port_of(machine.index);
-  run_ip(router, {fmt::format("link add name {} mtu {} type veth peer name {} mtu {} netns {}", port,
-                              site.mtu, kHostInterface, site.mtu, init),
+  run_ip(router, {fmt::format("link add name {} mtu {} type veth peer name {} address {} mtu {} netns {}",
+                              port, site.mtu, kHostInterface, hardware_address(machine.site, machine.index),
+                              site.mtu, init),
                   fmt::format("link set {} master {} up", port, kBridge)});
   std::map<std::string, std::string> settings{{"net.ipv6.conf.all.disable_ipv6", "1"}};
   settings.insert(site.sysctl.begin(), site.sysctl.end());
@@ -194,45 +220,60 @@ void Lab::change_link(const std::string& a, const std::string& b, bool one_way,
   for (const Direction direction : affected)
     changed.push_back(lab::apply(relay_->settings(direction), changes));  // all are good, or none is changed
   for (std::size_t i = 0; i < affected.size(); ++i) {
-    const LinkSettings before = relay_->settings(affected[i]);
     relay_->change(affected[i], changed[i]);
-    log_link("link", affected[i], {{"settings", describe(changed[i])}});
-    if (for_ns > 0)
-      expiries_.push_back({monotonic_ns() + for_ns, affected[i], false, before});
+    log_link("link", affected[i],
+             {{"settings", describe(changed[i])}, {"for", for_ns > 0 ? duration_text(for_ns) : "ever"}});
+    asked(affected[i]).changes.push_back({changes, for_ns > 0 ? monotonic_ns() + for_ns : kEver});
+    static_cast<void>(settle(affected[i]));
   }
 }
 
 void Lab::cut(const std::string& a, const std::string& b, bool one_way, std::int64_t for_ns) {
   for (const Direction direction : directions(a, b, one_way)) {
-    const std::int64_t now_ns = monotonic_ns();
-    relay_->cut(direction, for_ns > 0 ? now_ns + for_ns : kEver);
+    std::int64_t& until_ns = asked(direction).down_until_ns;
+    until_ns = std::max(until_ns, for_ns > 0 ? monotonic_ns() + for_ns : kEver);
+    relay_->cut(direction, until_ns);
     log_link("cut", direction, {{"for", for_ns > 0 ? duration_text(for_ns) : "ever"}});
-    if (for_ns > 0)
-      expiries_.push_back({now_ns + for_ns, direction, true, {}});
   }
+}
+
+LinkSettings Lab::settle(Direction direction) {
+  Asked& link = asked(direction);
+  while (!link.changes.empty() && link.changes.front().until_ns == kEver) {
+    link.base = with_change(link.base, link.changes.front().keys);
+    link.changes.erase(link.changes.begin());
+  }
+  LinkSettings settings = link.base;
+  for (const Change& change : link.changes)
+    settings = with_change(settings, change.keys);
+  return settings;
 }
 
 std::int64_t Lab::let_expire(std::int64_t now_ns) {
   std::int64_t next_ns = kEver;
-  for (std::size_t i = 0; i < expiries_.size();) {
-    if (expiries_[i].at_ns > now_ns) {
-      next_ns = std::min(next_ns, expiries_[i].at_ns);
-      ++i;
-      continue;
+  for (std::size_t i = 0; i < asked_.size(); ++i) {
+    const Direction direction{i / spec_.sites.size(), i % spec_.sites.size()};
+    Asked& link = asked_[i];
+    bool is_over =
+        std::erase_if(link.changes, [now_ns](const Change& c) { return c.until_ns <= now_ns; }) > 0;
+    if (is_over)
+      relay_->change(direction, settle(direction));
+    if (link.down_until_ns != 0 && link.down_until_ns <= now_ns) {
+      link.down_until_ns = 0;
+      is_over = true;
     }
-    const Expiry over = expiries_[i];
-    expiries_.erase(expiries_.begin() + static_cast<std::ptrdiff_t>(i));
-    if (!over.is_cut)
-      relay_->change(over.direction, over.before);
-    log_link("restored", over.direction, {{"settings", describe(relay_->settings(over.direction))}});
+    if (is_over)
+      log_link("restored", direction, {{"settings", describe(relay_->settings(direction))}});
+    for (const Change& change : link.changes)
+      next_ns = std::min(next_ns, change.until_ns);
+    if (link.down_until_ns != 0)
+      next_ns = std::min(next_ns, link.down_until_ns);
   }
   return next_ns;
 }
 
 void Lab::heal_link(Direction direction) {
-  std::erase_if(expiries_, [direction](const Expiry& expiry) {
-    return expiry.direction.from == direction.from && expiry.direction.to == direction.to;
-  });
+  asked(direction) = {spec_.links[direction.from][direction.to], {}, 0};
   relay_->change(direction, spec_.links[direction.from][direction.to]);
   relay_->cut(direction, 0);
   log_link("healed", direction, {{"settings", describe(relay_->settings(direction))}});
@@ -246,7 +287,13 @@ void Lab::heal_machine(Machine& machine) {
     machine.host.continue_processes();
   } else {
     machine.host = Host::boot({machine.name, folder_.hosts(), shared_});
-    boot_machine(machine);
+    try {
+      boot_machine(machine);
+    } catch (const RunError&) {
+      unplug(machine);  // so that the next attempt finds what this one found
+      machine.host.kill();
+      throw;
+    }
   }
   machine.state = HostState::running;
   log_.write("healed", {{"host", machine.name}});
@@ -304,13 +351,18 @@ void Lab::kill(const std::string& host) {
   sites_[machine.site].interfaces.set_up(port_of(machine.index), false);
   machine.host.kill();
   machine.state = HostState::dead;
+  unplug(machine);
+  log_.write("kill", {{"host", host}});
+}
+
+void Lab::unplug(const Machine& machine) const {
   try {
-    // The kernel takes its end of the cable away too, but later: the host could not be booted again at once.
+    // The kernel takes the cable of a host that has ended away too, but later: the host could not be booted
+    // again at once.
     run_ip(sites_[machine.site].router.init(), {"link delete " + port_of(machine.index)});
   } catch (const RunError&) {
     // It was quicker.
   }
-  log_.write("kill", {{"host", host}});
 }
 
 void Lab::clear() const {
@@ -362,6 +414,7 @@ nlohmann::ordered_json Lab::status() const {
   json["relay"] = {{"scheduling", relay_->scheduling()},
                    {"unroutable", own.unroutable},
                    {"refused", own.refused},
+                   {"overflowed", own.overflowed},
                    {"late_over_1ms", own.late},
                    {"worst_late_us", own.worst_late_ns / 1000}};
   return json;

@@ -31,9 +31,10 @@ class Lab {
   ~Lab();
 
   /// Changes a link's settings in both directions, or from `a` to `b` only; for `for_ns` when above 0.
+  /// Changes lie one on another: what ends takes away itself and nothing that came before or after it.
   void change_link(const std::string& a, const std::string& b, bool one_way,
                    const std::vector<KeyValue>& changes, std::int64_t for_ns);
-  /// No packet gets through any more; for `for_ns` when above 0.
+  /// No packet gets through any more; for `for_ns` when above 0. Of several cuts the longest holds.
   void cut(const std::string& a, const std::string& b, bool one_way, std::int64_t for_ns);
   /// Back to the specification: `hosts` and links between `sites`; all when both are empty.
   void heal(const std::vector<std::string>& names);
@@ -61,12 +62,15 @@ class Lab {
     Host router;
     InterfaceSwitch interfaces;
   };
-  /// A change that ends by itself.
-  struct Expiry {
-    std::int64_t at_ns = 0;
-    Direction direction;
-    bool is_cut = false;
-    LinkSettings before;  ///< what a change of settings goes back to
+  struct Change {
+    std::vector<KeyValue> keys;
+    std::int64_t until_ns = 0;  ///< the largest number: for good
+  };
+  /// What was asked of one direction since it was healed.
+  struct Asked {
+    LinkSettings base;               ///< the specification, and what holds for good
+    std::vector<Change> changes;     ///< above it, oldest first
+    std::int64_t down_until_ns = 0;  ///< 0: not cut; the largest number: for good
   };
 
   void write_hosts_file() const;
@@ -78,6 +82,12 @@ class Lab {
                                                   bool one_way) const;
   void heal_machine(Machine& machine);
   void heal_link(Direction direction);
+  void unplug(const Machine& machine) const;
+  /// What was asked of a direction, as settings. What lies lowest and for good becomes its base.
+  LinkSettings settle(Direction direction);
+  [[nodiscard]] Asked& asked(Direction direction) {
+    return asked_[direction.from * spec_.sites.size() + direction.to];
+  }
   void log_link(const char* event, Direction direction, EventLog::Fields fields) const;
 
   LabSpec spec_;
@@ -87,7 +97,7 @@ class Lab {
   std::vector<Site> sites_;
   std::vector<Machine> machines_;
   std::unique_ptr<Relay> relay_;
-  std::vector<Expiry> expiries_;
+  std::vector<Asked> asked_;  ///< by from * sites + to
   std::int64_t begin_utc_ns_ = 0;
 };
 

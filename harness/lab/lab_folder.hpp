@@ -2,15 +2,22 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "harness/core/posix.hpp"
+
 namespace lockstep::lab {
+
+/// Whether a lab, a site or a host can be called this: it becomes a host name and a part of paths.
+[[nodiscard]] bool is_name(std::string_view text);
 
 /// Where a running lab keeps its socket, its log and the files that its hosts see:
 /// /run/lockstep-lab/NAME for root, else below $XDG_RUNTIME_DIR or /var/tmp. The lab's process removes it
 /// when it ends in order; what a killed one leaves is told by its socket, which refuses connections.
 class LabFolder {
  public:
+  /// Throws InputError when it is no name: it could otherwise lead to any folder, which would be removed.
   explicit LabFolder(std::string name);
 
   [[nodiscard]] const std::string& name() const { return name_; }
@@ -25,9 +32,14 @@ class LabFolder {
   [[nodiscard]] bool exists() const;
   /// Whether a process answers on its socket.
   [[nodiscard]] bool is_live() const;
-  /// Makes it anew, after what a dead lab of that name left is gone. Throws RunError.
+  /// Whoever holds this is the only one to make or remove folders of labs. Makes the folder above them.
+  /// Throws RunError, also when that folder is another user's.
+  [[nodiscard]] UniqueFd lock() const;
+  /// Makes it anew, after what a dead lab of that name left is gone; call it under lock(). Throws RunError.
   void create() const;
   void remove() const noexcept;
+  /// Removes what a dead lab left. Returns false when the lab is up or there is nothing.
+  bool remove_if_dead() const;
 
  private:
   std::string name_;

@@ -14,6 +14,9 @@ namespace {
 
 constexpr double kNsPerS = 1e9;
 constexpr double kFullPacket = 1500.0;  // bytes
+// Between them every time in ns and every queue in bytes can be counted.
+constexpr double kLeastBitsPerS = 1e3;
+constexpr double kMostBitsPerS = 1e15;
 constexpr std::int64_t kEver = std::numeric_limits<std::int64_t>::min();
 
 [[noreturn]] void refuse(std::string what, std::string why, std::string suggestion) {
@@ -59,6 +62,16 @@ void check(const LinkSettings& settings) {
   if (!(settings.bits_per_s >= 0.0) || std::isinf(settings.bits_per_s))
     refuse(fmt::format("rate = {} bit/s", settings.bits_per_s), "it is no rate",
            "give a value above 0, or 0 for no limit");
+  if (settings.bits_per_s > 0.0 &&
+      (settings.bits_per_s < kLeastBitsPerS || settings.bits_per_s > kMostBitsPerS))
+    refuse(fmt::format("rate = {} bit/s", settings.bits_per_s), "no link of this model is so slow or so fast",
+           "give a rate from 1 Kb/s to 1000 Tb/s, or 0 for no limit");
+  if (settings.queue_bytes > 0 && settings.bits_per_s <= 0.0)
+    refuse(fmt::format("queue = {} bytes", settings.queue_bytes), "without a rate nothing waits",
+           "give a rate too");
+  if ((settings.flapping.period_ns == 0) != (settings.flapping.length_ns == 0) ||
+      (settings.handover.period_ns == 0 && settings.handover.spread_ns > 0))
+    refuse("a period or an outage of 0", "nothing would happen", "give both times, or 0 alone for never");
   if (settings.flapping.period_ns > 0 && settings.flapping.length_ns >= settings.flapping.period_ns)
     refuse("an outage as long as the flapping's period", "the link would never be up",
            "shorten the outage or lengthen the period");
@@ -79,8 +92,22 @@ LinkModel::LinkModel(const LinkSettings& settings, std::uint64_t seed, std::int6
   check(settings_);
 }
 
-void LinkModel::change(const LinkSettings& settings) {
+std::int64_t requeued(std::int64_t sent_ns, std::int64_t now_ns, double old_bits_per_s,
+                      double new_bits_per_s) {
+  if (sent_ns <= now_ns || old_bits_per_s <= 0.0)
+    return sent_ns;
+  if (new_bits_per_s <= 0.0)
+    return now_ns;
+  return now_ns + std::llround(static_cast<double>(sent_ns - now_ns) * (old_bits_per_s / new_bits_per_s));
+}
+
+void LinkModel::change(const LinkSettings& settings, std::int64_t now_ns) {
   check(settings);
+  if (wire_free_ns_ > now_ns) {
+    const std::int64_t free_ns = requeued(wire_free_ns_, now_ns, settings_.bits_per_s, settings.bits_per_s);
+    last_due_ns_ += free_ns - wire_free_ns_;
+    wire_free_ns_ = free_ns;
+  }
   settings_ = settings;
 }
 
@@ -166,7 +193,7 @@ Passage LinkModel::offer(std::uint32_t bytes, std::int64_t now_ns) {
   counters_.bytes_offered += bytes;
   if (is_down(now_ns)) {
     ++counters_.link_down;
-    return {Fate::link_down, now_ns, {}, {}};
+    return {Fate::link_down, now_ns, now_ns, {}, {}};
   }
 
   let_burst_pass(now_ns);
@@ -176,7 +203,7 @@ Passage LinkModel::offer(std::uint32_t bytes, std::int64_t now_ns) {
     // What waits is everything before this packet; a free wire takes it at once, however short the queue.
     if (settings_.queue_bytes > 0 && queued > 0 && queued + bytes > settings_.queue_bytes) {
       ++counters_.queue_full;
-      return {Fate::queue_full, now_ns, {}, {}};
+      return {Fate::queue_full, now_ns, now_ns, {}, {}};
     }
     counters_.queue_high_water_bytes = std::max(counters_.queue_high_water_bytes, queued + bytes);
     wire_free_ns_ = std::max(now_ns, wire_free_ns_) + std::llround(wire_ns(bytes, settings_.bits_per_s));
@@ -191,12 +218,12 @@ Passage LinkModel::offer(std::uint32_t bytes, std::int64_t now_ns) {
   const std::int64_t due_ns = leave_at(sent_ns);
   if (burst || random) {
     ++(burst ? counters_.lost_in_burst : counters_.lost_at_random);
-    return {burst ? Fate::lost_in_burst : Fate::lost_at_random, sent_ns, {}, {}};
+    return {burst ? Fate::lost_in_burst : Fate::lost_at_random, sent_ns, sent_ns, {}, {}};
   }
 
   ++counters_.packets_delivered;
   counters_.bytes_delivered += bytes;
-  Passage passage{Fate::delivered, due_ns, {}, {}};
+  Passage passage{Fate::delivered, sent_ns, due_ns, {}, {}};
   if (copied) {
     ++counters_.duplicated;
     passage.copy_due_ns = due_ns;

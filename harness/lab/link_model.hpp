@@ -65,6 +65,7 @@ enum class Fate { delivered, lost_at_random, lost_in_burst, queue_full, link_dow
 
 struct Passage {
   Fate fate = Fate::delivered;
+  std::int64_t sent_ns = 0;                  ///< when it has left the queue and the wire's beginning
   std::int64_t due_ns = 0;                   ///< when it comes out, on the caller's clock
   std::optional<std::int64_t> copy_due_ns;   ///< of a duplicate
   std::optional<std::uint32_t> flipped_bit;  ///< index of a bit of the packet that arrives inverted
@@ -84,6 +85,11 @@ struct LinkCounters {
   std::uint64_t queue_high_water_bytes = 0;
 };
 
+/// When a packet that was to leave the queue at `sent_ns` does so after the rate changed at `now_ns`: all
+/// that waits moves by one factor. A rate of 0 is none, so nothing waits.
+[[nodiscard]] std::int64_t requeued(std::int64_t sent_ns, std::int64_t now_ns, double old_bits_per_s,
+                                    double new_bits_per_s);
+
 /// One direction between two sites. The same seed, settings and packets give the same losses and jitter;
 /// loss, jitter, duplication and corruption draw from generators of their own, so that changing one leaves
 /// the others as they were.
@@ -97,8 +103,9 @@ class LinkModel {
   /// takes none.
   Passage offer(std::uint32_t bytes, std::int64_t now_ns);
 
-  /// Holds from now on. What is on its way keeps its time, and the queue stays.
-  void change(const LinkSettings& settings);
+  /// Holds from now on. What waits for the wire leaves at the new rate, see requeued(); what has left keeps
+  /// its time.
+  void change(const LinkSettings& settings, std::int64_t now_ns);
   /// Down until `until_ns`; a time in the past brings the link up again.
   void cut(std::int64_t until_ns) { down_until_ns_ = until_ns; }
   [[nodiscard]] bool is_down(std::int64_t now_ns) const;

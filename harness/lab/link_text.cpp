@@ -16,6 +16,7 @@ namespace lockstep::lab {
 namespace {
 
 constexpr double kLeastDefaultQueueBytes = 512.0 * 1024.0;
+constexpr double kMostDefaultQueueBytes = 1e15;
 
 [[noreturn]] void refuse(const char* key, std::string_view value, std::string why, std::string suggestion) {
   throw InputError({.what = fmt::format("{} = \"{}\"", key, value),
@@ -99,18 +100,21 @@ void set_queue(LinkSettings& settings, std::string_view value) {
   }
   if (settings.bits_per_s <= 0.0)
     refuse("queue", value, "a queue given as a time needs a rate", "give a rate too, or the queue in bytes");
+  check(settings);  // of its rate
   const double seconds = seconds_from_ns(parse_duration_ns(text));
   settings.queue_bytes = std::max<std::uint64_t>(
       1, static_cast<std::uint64_t>(std::llround(seconds * settings.bits_per_s / 8.0)));
 }
 
 void set_default_queue(LinkSettings& settings) {
+  if (settings.bits_per_s <= 0.0) {
+    settings.queue_bytes = 0;
+    return;
+  }
   const double round_trip_bytes =
       settings.bits_per_s / 8.0 * 2.0 * seconds_from_ns(settings.delay_ns + settings.handover.spread_ns);
-  settings.queue_bytes =
-      settings.bits_per_s > 0.0
-          ? static_cast<std::uint64_t>(std::llround(std::max(kLeastDefaultQueueBytes, round_trip_bytes)))
-          : 0;
+  settings.queue_bytes = static_cast<std::uint64_t>(
+      std::clamp(round_trip_bytes, kLeastDefaultQueueBytes, kMostDefaultQueueBytes));
 }
 
 void set_jitter(LinkSettings& settings, std::string_view value) {
@@ -177,6 +181,24 @@ const std::vector<Entry>& entries() {
   return table;
 }
 
+/// One thing said twice: which one was meant?
+void refuse_contradictions(std::span<const KeyValue> changes) {
+  const auto thing = [](const KeyValue& change) {
+    const bool is_delay = change.key == "distance" || change.key == "delay" || change.key == "rtt";
+    return is_delay ? std::string("the delay") : change.key;
+  };
+  for (std::size_t i = 0; i < changes.size(); ++i) {
+    for (std::size_t k = 0; k < i; ++k) {
+      if (thing(changes[i]) == thing(changes[k]))
+        throw InputError({.what = fmt::format("{}={} and {}={}", changes[k].key, changes[k].value,
+                                              changes[i].key, changes[i].value),
+                          .why = fmt::format("both set {}", thing(changes[i])),
+                          .suggestion = "keep one",
+                          .file = {}});
+    }
+  }
+}
+
 }  // namespace
 
 std::span<const LinkKey> link_keys() {
@@ -216,6 +238,7 @@ LinkSettings apply(const LinkSettings& settings, std::span<const KeyValue> chang
   };
   for (const KeyValue& change : changes)
     static_cast<void>(parse_link_word(change.key + "=" + change.value));
+  refuse_contradictions(changes);
   for (const Entry& entry : entries()) {
     for (const KeyValue& change : changes) {
       if (change.key == entry.key.name)
@@ -249,8 +272,9 @@ std::string describe(const LinkSettings& settings) {
   if (settings.loss > 0.0)
     add("loss", share_text(settings.loss));
   if (settings.burst_loss.enter > 0.0) {
+    // Its long-run share is computed: the last digits are not the user's.
     add("burst_loss",
-        fmt::format("{}:{:.12g}:{}", share_text(settings.burst_loss.long_run_loss()),
+        fmt::format("{:.12g}%:{:.12g}:{}", settings.burst_loss.long_run_loss() * 100.0,
                     1.0 / settings.burst_loss.leave, share_text(settings.burst_loss.loss_inside)));
   }
   if (settings.duplication > 0.0)

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "harness/core/posix.hpp"
+#include "harness/lab/host.hpp"
 #include "harness/lab/net_namespace.hpp"
 
 namespace lockstep::lab {
@@ -31,11 +32,10 @@ bool write_file(const char* path, const std::string& text) {
 Problem try_it() {
   try {
     gain_privilege();
-    if (::unshare(CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWPID) != 0)
-      fail("namespaces cannot be made",
-           "run as root; in a container, give it CAP_SYS_ADMIN and CAP_NET_ADMIN and allow unshare");
-    static_cast<void>(open_tun(::getpid(), "wan"));
-    run_ip(::getpid(), {"link add name port type veth peer name eth0", "link add name lan type bridge"});
+    const Host router = Host::boot_router();
+    static_cast<void>(open_tun(router.init(), "wan"));
+    run_ip(router.init(), {"link add name port type veth peer name eth0", "link add name lan type bridge"});
+    static_cast<void>(Host::boot({"check", "/etc/hosts", {}}));
   } catch (const RunError& error) {
     return error.problem();
   }
@@ -49,7 +49,8 @@ void gain_privilege() {
     return;
   const auto user = ::geteuid();
   const auto group = ::getegid();
-  if (::unshare(CLONE_NEWUSER) != 0)
+  // The network goes along: nobody without privilege outside may return to the one that is left.
+  if (::unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0)
     fail("this user cannot make a user namespace",
          "run as root, or allow it: sysctl kernel.unprivileged_userns_clone=1, user.max_user_namespaces "
          "above 0");

@@ -62,6 +62,23 @@ double parse_quantity(std::string_view text, std::span<const Unit> units, const 
   refuse(text, what, example);
 }
 
+/// `number` in as few digits as `is_same` takes for it, which sees what a parser would; in all of them when
+/// there are none such.
+template <typename IsSame>
+std::string number_text(double number, const IsSame& is_same) {
+  constexpr int kFewestDigits = 6;
+  constexpr int kMostDigits = 17;
+  std::string text;
+  double read = 0.0;
+  for (int digits = kFewestDigits; digits <= kMostDigits; ++digits) {
+    text = fmt::format("{:.{}g}", number, digits);
+    std::from_chars(text.data(), text.data() + text.size(), read);
+    if (is_same(read))
+      break;
+  }
+  return text;
+}
+
 /// `value` with the largest unit that keeps it at least 1, in as few digits as read back equal.
 std::string quantity_text(double value, std::span<const Unit> units, std::string_view after) {
   if (value == 0.0)
@@ -71,7 +88,10 @@ std::string quantity_text(double value, std::span<const Unit> units, std::string
     if (value >= unit.factor)
       chosen = &unit;
   }
-  return fmt::format("{:.12g}{}{}", value / chosen->factor, chosen->name, after);
+  return fmt::format(
+      "{}{}{}",
+      number_text(value / chosen->factor, [&](double read) { return read * chosen->factor == value; }),
+      chosen->name, after);
 }
 
 }  // namespace
@@ -123,7 +143,11 @@ std::string rate_text(double bits_per_s) {
 }
 
 std::string share_text(double share) {
-  return share == 0.0 ? "0" : fmt::format("{:.12g}%", share * 100.0);
+  if (share == 0.0)
+    return "0";
+  const std::string percent =
+      number_text(share * 100.0, [share](double read) { return read / 100.0 == share; }) + "%";
+  return parse_share(percent) == share ? percent : fmt::format("{}", share);
 }
 
 std::string bytes_text(std::uint64_t bytes) {

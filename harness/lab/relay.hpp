@@ -4,12 +4,15 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "harness/core/posix.hpp"
 #include "harness/lab/link_model.hpp"
+#include "harness/lab/packet.hpp"
 
 namespace lockstep::lab {
 
@@ -19,10 +22,15 @@ struct Direction {
   std::size_t to = 0;
 };
 
+/// What a link without a rate, or without a limit to its queue, may have on its way: beyond it this machine
+/// would run out of memory.
+constexpr std::size_t kMostPendingBytes = std::size_t{512} << 20;
+
 /// What happened to packets beside the links.
 struct RelayCounters {
   std::uint64_t unroutable = 0;  ///< to an address of no site, or no IPv4
   std::uint64_t refused = 0;     ///< the receiving kernel did not take it
+  std::uint64_t overflowed = 0;  ///< more than kMostPendingBytes were on their way
   std::uint64_t late = 0;        ///< delivered more than a millisecond after they were due
   std::int64_t worst_late_ns = 0;
 };
@@ -59,29 +67,40 @@ class Relay {
  private:
   struct Pending {
     std::int64_t due_ns = 0;
+    std::int64_t sent_ns = 0;  ///< when it leaves its link's queue
     std::uint64_t number = 0;  ///< keeps the order of packets that are due together
-    std::size_t site = 0;
+    Direction direction;
     std::vector<std::byte> frame;
   };
   struct Piece {
     std::uint32_t first = 0;
     std::uint32_t last = 0;
+    std::int64_t sent_ns = 0;
     std::int64_t due_ns = 0;
     std::int64_t begin_ns = 0;  ///< when its first segment is due
   };
   struct Spoilt {
     std::uint32_t segment = 0;
     std::uint32_t bit = 0;
+    std::int64_t sent_ns = 0;
     std::int64_t due_ns = 0;
   };
 
+  void wake();
   void run();
   void raise_priority();
   void take_from(std::size_t site);
   void accept(std::size_t site, std::span<const std::byte> frame, std::int64_t now_ns);
-  void deliver_due(std::int64_t now_ns);
+  /// Returns when the next packet is due, if there is one.
+  std::optional<std::int64_t> deliver_due(std::int64_t now_ns);
   void put(std::size_t site, std::span<const std::byte> frame);
-  void keep(std::int64_t due_ns, std::size_t site, std::vector<std::byte> frame);
+  /// The following are called under mutex_.
+  void judge(LinkModel& model, const PacketShape& shape, std::int64_t now_ns);
+  void keep(std::int64_t sent_ns, std::int64_t due_ns, Direction direction, std::vector<std::byte> frame);
+  void requeue(Direction direction, std::int64_t now_ns, double old_bits_per_s, const LinkSettings& settings);
+  static bool is_later(const Pending& a, const Pending& b) {
+    return a.due_ns != b.due_ns ? a.due_ns > b.due_ns : a.number > b.number;
+  }
   [[nodiscard]] LinkModel& link(Direction direction) const;
 
   std::vector<UniqueFd> tuns_;
@@ -89,11 +108,12 @@ class Relay {
   UniqueFd wake_;
   std::vector<std::unique_ptr<LinkModel>> links_;  ///< by from * sites + to
   std::vector<Pending> pending_;                   ///< a heap, earliest first
+  std::size_t pending_bytes_ = 0;
   std::uint64_t next_number_ = 0;
   std::vector<std::byte> buffer_;
   std::vector<Piece> pieces_;
   std::vector<Spoilt> spoilt_;
-  mutable std::mutex mutex_;  ///< guards links_' contents, counters_ and scheduling_
+  mutable std::mutex mutex_;  ///< guards links_' contents, pending_, counters_ and scheduling_
   RelayCounters counters_;
   std::string scheduling_ = "normal";
   std::atomic<bool> stop_{false};

@@ -17,9 +17,9 @@ struct RemoteCommand {
 
 /// Starts a program on a host, under a small process that looks after it: passes on the signals that come
 /// over `client`, ends the program when the client goes away (SIGTERM, 2 s later SIGKILL, to its process
-/// group), and tells the client how it ended. `init`: pid 1 of the host. `streams`: its standard input,
-/// output and error. Returns at once with the pid of the small process, a child of the caller. Throws
-/// RunError.
+/// group), and tells the client how it ended, or nothing when that was by the end of the host. `init`: pid 1
+/// of the host. `streams`: its standard input, output and error. Returns at once with the pid of the small
+/// process, a child of the caller. Throws RunError.
 pid_t start_on_host(pid_t init, const RemoteCommand& command, const std::vector<UniqueFd>& streams,
                     const UniqueFd& client);
 

@@ -8,6 +8,8 @@
 #include <filesystem>
 #include <limits>
 #include <memory>
+#include <span>
+#include <utility>
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -38,6 +40,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr int kClientPatienceS = 5;
+constexpr std::int64_t kNsPerSecond = 1'000'000'000;
 
 Json problem_json(const Problem& problem, bool bad_input) {
   return {{"problem",
@@ -83,20 +86,26 @@ class Server {
 
   void run() {
     while (!is_going_down_) {
-      const std::int64_t next_ns = lab_.let_expire(monotonic_ns());
-      std::array<pollfd, 3> waiting{pollfd{socket_.get(), POLLIN, 0}, pollfd{signals_.get(), POLLIN, 0},
-                                    pollfd{owner_.get(), POLLIN, 0}};
+      std::int64_t next_ns = lab_.let_expire(monotonic_ns());
+      std::vector<pollfd> waiting{pollfd{socket_.get(), POLLIN, 0}, pollfd{signals_.get(), POLLIN, 0},
+                                  pollfd{owner_.get(), POLLIN, 0}};
+      for (const Silent& client : silent_) {
+        waiting.push_back({client.socket.get(), POLLIN, 0});
+        next_ns = std::min(next_ns, client.until_ns);
+      }
       timespec wait{};
       const timespec* limit = nullptr;
       if (next_ns != std::numeric_limits<std::int64_t>::max()) {
         const std::int64_t left_ns = std::max<std::int64_t>(0, next_ns - monotonic_ns());
-        wait = {left_ns / 1'000'000'000, left_ns % 1'000'000'000};
+        wait = {left_ns / kNsPerSecond, left_ns % kNsPerSecond};
         limit = &wait;
       }
-      if (::ppoll(waiting.data(), waiting.size(), limit, nullptr) <= 0)
+      const bool anything = ::ppoll(waiting.data(), waiting.size(), limit, nullptr) > 0;
+      hear(std::span(waiting).subspan(3));
+      if (!anything)
         continue;
       if (waiting[0].revents != 0)
-        serve();
+        accept_client();
       if (waiting[1].revents != 0)
         take_signal();
       if (waiting[2].revents != 0)
@@ -120,12 +129,30 @@ class Server {
     std::erase_if(exec_keepers_, [](pid_t keeper) { return ::waitpid(keeper, nullptr, WNOHANG) != 0; });
   }
 
-  void serve() {
+  void accept_client() {
     UniqueFd client(::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC));
     if (!client.valid())
       return;
     const timeval patience{kClientPatienceS, 0};
     ::setsockopt(client.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    ::setsockopt(client.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+    silent_.push_back({std::move(client), monotonic_ns() + kClientPatienceS * kNsPerSecond});
+  }
+
+  /// Serves the clients that began to speak and lets those go that never will. `polled`: what poll() said of
+  /// each.
+  void hear(std::span<const pollfd> polled) {
+    std::vector<Silent> silent = std::exchange(silent_, {});
+    const std::int64_t now_ns = monotonic_ns();
+    for (std::size_t i = 0; i < silent.size(); ++i) {
+      if (polled[i].revents != 0 && !is_going_down_)
+        serve(std::move(silent[i].socket));
+      else if (now_ns < silent[i].until_ns)
+        silent_.push_back(std::move(silent[i]));
+    }
+  }
+
+  void serve(UniqueFd client) {
     try {
       auto message = receive_message(client.get());
       if (!message)
@@ -218,8 +245,15 @@ class Server {
     return nullptr;
   }
 
+  /// A client that has not spoken yet.
+  struct Silent {
+    UniqueFd socket;
+    std::int64_t until_ns = 0;
+  };
+
   Lab& lab_;
   const LabFolder& folder_;
+  std::vector<Silent> silent_;
   UniqueFd socket_;
   UniqueFd signals_;
   UniqueFd owner_;
@@ -252,41 +286,64 @@ void detach(const LabFolder& folder) {
   ::dup2(log.get(), STDERR_FILENO);
 }
 
+[[noreturn]] void refuse_second(const std::string& name) {
+  throw InputError({.what = fmt::format("the lab \"{}\" is up already", name),
+                    .why = "two labs need two names",
+                    .suggestion = fmt::format(
+                        "take it down (lockstep lab down --lab {}), or name this one with --name", name),
+                    .file = {}});
+}
+
+/// The lab's folder and, in it, the socket that says that the name is taken.
+UniqueFd take_name(const LabFolder& folder) {
+  const UniqueFd held = folder.lock();
+  if (folder.is_live())
+    refuse_second(folder.name());
+  folder.create();
+  return listen_on(folder.socket());
+}
+
 [[noreturn]] void run_server(const ServerSettings& settings, UniqueFd owner, UniqueFd report) {
   ::setsid();
   ::prctl(PR_SET_NAME, "lockstep-lab");
   static_cast<void>(::signal(SIGPIPE, SIG_IGN));
+  static_cast<void>(::signal(SIGCHLD, SIG_DFL));
+  // Nobody shall wait for a pipe or a lock to be let go that the lab happened to inherit, nor for a folder.
+  close_all_but({owner.get(), report.get()});
+  static_cast<void>(::chdir("/"));
   const LabFolder folder(settings.name);
+  bool is_ours = false;
   int code = 0;
   try {
-    folder.create();
+    UniqueFd socket = take_name(folder);
+    is_ours = true;
     detach(folder);
     gain_privilege();
     UniqueFd signals = block_signals();
-    UniqueFd socket = listen_on(folder.socket());
     write_remote_shell(settings, folder);
     UniqueFd last_client;
     {
-      std::vector<std::string> shared = settings.shared;
-      Lab lab(settings.spec, folder, shared);
+      Lab lab(settings.spec, folder, settings.shared);
       send_message(report.get(), Json::object());
       report.reset();
       Server server(lab, folder, std::move(socket), std::move(signals), std::move(owner));
       server.run();
       last_client = server.take_last_client();
     }
+    const UniqueFd held = folder.lock();
     folder.remove();
+    ::_exit(code);  // which tells the last client that it is done
   } catch (const InputError& error) {
     if (report.valid())
       send_message(report.get(), problem_json(error.problem(), true));
     code = static_cast<int>(ExitCode::bad_input);
-    folder.remove();
   } catch (const RunError& error) {
     if (report.valid())
       send_message(report.get(), problem_json(error.problem(), false));
     code = static_cast<int>(ExitCode::run_failed);
-    folder.remove();
   }
+  if (is_ours)
+    folder.remove();
   ::_exit(code);
 }
 
@@ -295,13 +352,7 @@ void detach(const LabFolder& folder) {
 UniqueFd start_lab(const ServerSettings& settings, Lifetime lifetime) {
   const LabFolder folder(settings.name);
   if (folder.is_live())
-    throw InputError(
-        {.what = fmt::format("the lab \"{}\" is up already", settings.name),
-         .why = "two labs need two names",
-         .suggestion = fmt::format("take it down (lockstep lab down --lab {}), or name this one with "
-                                   "--name",
-                                   settings.name),
-         .file = {}});
+    refuse_second(settings.name);
   std::array<int, 2> pair{};
   std::array<int, 2> owner{-1, -1};
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) != 0 ||

@@ -11,6 +11,7 @@
 #include "harness/core/error.hpp"
 #include "harness/core/posix.hpp"
 #include "harness/core/text.hpp"
+#include "harness/lab/lab_folder.hpp"
 #include "harness/lab/link_text.hpp"
 #include "harness/plan/sites.hpp"
 #include "harness/plan/toml.hpp"
@@ -20,7 +21,6 @@ namespace {
 
 constexpr std::int64_t kLeastMtu = 576;
 constexpr std::int64_t kLargestMtu = 9216;
-constexpr std::size_t kLongestHostName = 63;
 
 class SpecReader {
  public:
@@ -129,12 +129,7 @@ class SpecReader {
 
   /// Names become host names and parts of paths.
   void check_name(const toml::node& node, const char* key, const std::string& name) {
-    const bool good =
-        !name.empty() && name.size() <= kLongestHostName && name.front() != '-' &&
-        std::all_of(name.begin(), name.end(), [](unsigned char c) {
-          return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-';
-        });
-    if (!good)
+    if (!is_name(name))
       refuse(node, fmt::format("{} = \"{}\"", key, name),
              "names are of letters, digits and '-', as host names are", "choose another name");
   }

@@ -75,7 +75,8 @@ UniqueFd connect_to(const std::string& lab) {
 
 void send_message(int socket, const nlohmann::ordered_json& json, const std::vector<int>& fds) {
   LOCKSTEP_EXPECT(fds.size() <= kMostFds, "too many descriptors for one message");
-  const std::string text = json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+  // Binary, since arguments and environments are bytes and need not be UTF-8.
+  const std::vector<std::uint8_t> text = nlohmann::ordered_json::to_cbor(json);
   auto length = static_cast<std::uint32_t>(text.size());
   // The descriptors travel with the length.
   iovec part{&length, sizeof length};
@@ -94,7 +95,7 @@ void send_message(int socket, const nlohmann::ordered_json& json, const std::vec
   }
   if (::sendmsg(socket, &header, MSG_NOSIGNAL) != static_cast<ssize_t>(sizeof length))
     fail("the lab cannot be spoken to", std::strerror(errno));
-  write_all(socket, text.data(), text.size());
+  write_all(socket, reinterpret_cast<const char*>(text.data()), text.size());
 }
 
 std::optional<Message> receive_message(int socket) {
@@ -128,7 +129,7 @@ std::optional<Message> receive_message(int socket) {
   std::string text(length, '\0');
   if (!read_all(socket, text.data(), text.size()))
     return std::nullopt;
-  message.json = nlohmann::ordered_json::parse(text, nullptr, false);
+  message.json = nlohmann::ordered_json::from_cbor(text, true, false);
   if (message.json.is_discarded())
     fail("the lab cannot be heard", "that is no message of its protocol");
   return message;

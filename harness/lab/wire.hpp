@@ -10,8 +10,8 @@
 #include "harness/core/posix.hpp"
 
 /// How the lab's process and its clients talk: over a Unix socket, one request and one answer a connection,
-/// each a JSON document after its length. A request to run a program brings the client's standard streams
-/// along; after its answer the client sends signal numbers as bytes and gets one RemoteEnd.
+/// each a JSON document as CBOR (RFC 8949) after its length. A request to run a program brings the client's
+/// standard streams along; after its answer the client sends signal numbers as bytes and gets one RemoteEnd.
 namespace lockstep::lab {
 
 struct Message {

@@ -232,14 +232,35 @@ TEST(LinkModel, ChangingOneImpairmentLeavesTheOthersAsTheyWere) {
   EXPECT_EQ(lost(0), lost(kMs));
 }
 
-TEST(LinkModel, AChangeHoldsFromThenOnAndKeepsTheQueue) {
+TEST(LinkModel, AChangeHoldsFromThenOnAlsoForTheQueue) {
   LinkModel link({.delay_ns = kMs, .bits_per_s = 12e6}, 1);
   EXPECT_EQ(link.offer(kPacket, 0).due_ns, 2 * kMs);
   EXPECT_EQ(link.offer(kPacket, 0).due_ns, 3 * kMs);
-  link.change({.delay_ns = 0, .bits_per_s = 24e6, .loss = 1.0});
+  link.change({.delay_ns = 0, .bits_per_s = 24e6, .loss = 1.0}, 0);
   EXPECT_EQ(link.offer(kPacket, 0).fate, Fate::lost_at_random);
-  link.change({.delay_ns = 0, .bits_per_s = 24e6});
-  EXPECT_EQ(link.offer(kPacket, 0).due_ns, 3 * kMs) << "2 ms of the old rate, two packets of 0.5 ms";
+  link.change({.delay_ns = 0, .bits_per_s = 24e6}, 0);
+  EXPECT_EQ(link.offer(kPacket, 0).due_ns, 2 * kMs) << "four packets of 0.5 ms";
+}
+
+TEST(LinkModel, AFasterRateFindsTheQueueAsLongInBytesAsItWas) {
+  // 40 packets wait for 40 ms; at a hundred times the rate they are gone after 0.4 ms and fill nothing.
+  LinkModel link({.bits_per_s = 12e6, .queue_bytes = 50 * kPacket}, 1);
+  offer_many(link, 40, 0);
+  EXPECT_EQ(link.queued_bytes(0), 40 * kPacket);
+  link.change({.bits_per_s = 1.2e9, .queue_bytes = 50 * kPacket}, 0);
+  EXPECT_EQ(link.queued_bytes(0), 40 * kPacket);
+  const Passage next = link.offer(kPacket, 0);
+  EXPECT_EQ(next.fate, Fate::delivered);
+  EXPECT_EQ(next.due_ns, 41 * 10'000);
+  link.change({}, 100'000);
+  EXPECT_EQ(link.offer(kPacket, 100'000).due_ns, 100'000) << "no rate, no queue";
+}
+
+TEST(LinkModel, WhatWaitsMovesByTheFactorOfTheRates) {
+  EXPECT_EQ(requeued(10 * kMs, 2 * kMs, 10e6, 40e6), 4 * kMs);
+  EXPECT_EQ(requeued(10 * kMs, 2 * kMs, 40e6, 10e6), 34 * kMs);
+  EXPECT_EQ(requeued(10 * kMs, 2 * kMs, 10e6, 0.0), 2 * kMs);
+  EXPECT_EQ(requeued(1 * kMs, 2 * kMs, 10e6, 40e6), 1 * kMs) << "it has left";
 }
 
 TEST(LinkSettings, ThatAreImpossibleAreRefused) {
@@ -258,7 +279,7 @@ TEST(LinkSettings, ThatAreImpossibleAreRefused) {
     faults[i](settings);
     EXPECT_THROW(check(settings), InputError) << i;
     LinkModel link({}, 1);
-    EXPECT_THROW(link.change(settings), InputError) << i;
+    EXPECT_THROW(link.change(settings, 0), InputError) << i;
     EXPECT_THROW(LinkModel(settings, 1), InputError) << i;
   }
 }
