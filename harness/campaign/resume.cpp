@@ -158,8 +158,8 @@ record::RunFileWriter resume_run_file(const ResultsFolder& folder, const plan::P
   const std::string aside = fmt::format("{}/before-{}", folder.path(), number);
   for (const record::LegRow& row : earlier.cut_short) {
     const std::string name = record::leg_folder_name(row);
-    move_if_there(folder.journals_folder(row), aside + "/journals/" + name);
-    move_if_there(folder.log_file(row), aside + "/logs/" + name + ".log");
+    move_if_there(folder.journals_folder(row), fmt::format("{}/journals/{}", aside, name));
+    move_if_there(folder.log_file(row), fmt::format("{}/logs/{}.log", aside, name));
   }
   std::error_code error;
   fs::remove(folder.certificate_file(), error);  // of evidence that is about to change
