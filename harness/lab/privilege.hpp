@@ -11,7 +11,8 @@ namespace lockstep::lab {
 [[nodiscard]] std::optional<Problem> why_no_lab();
 
 /// Gives this process every capability in a user namespace of its own when it is not root, with the user
-/// mapped to root there, and in a network namespace of its own. Call it while there is one thread. Throws RunError.
+/// mapped to root there, and in a network namespace of its own. Call it while there is one thread. Throws
+/// RunError.
 void gain_privilege();
 
 }  // namespace lockstep::lab
