@@ -49,22 +49,32 @@ class Link(LabTest):
                     abs(got - asked_ms), 0.02 * asked_ms + 0.15, f"rtt of {got} ms for {asked_ms} ms"))
                 print(f"rtt asked {asked_ms} ms, median {got} ms")
 
-    def test_rate(self):
-        server = self.lab.start("b1", "iperf3", "-s", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    def serve_iperf(self, host):
+        server = self.lab.start(host, "iperf3", "-s", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.addCleanup(server.wait)
         self.addCleanup(server.kill)
-        lab_fixture.wait_until(lambda: "5201" in self.lab.run("b1", "ss", "-ltn").stdout, "iperf3 listens")
+        lab_fixture.wait_until(lambda: "5201" in self.lab.run(host, "ss", "-ltn").stdout, "iperf3 listens")
 
-        def measure():
-            done = self.lab.run("a1", "iperf3", "-c", "10.2.0.1", "-t", "2", "-O", "1", "-J")
-            return json.loads(done.stdout)["end"]["sum_received"]["bits_per_second"] / 1e6
+    def goodput_mbps(self, address):
+        done = self.lab.run("a1", "iperf3", "-c", address, "-t", "2", "-O", "1", "-J")
+        return json.loads(done.stdout)["end"]["sum_received"]["bits_per_second"] / 1e6
 
+    def test_rate(self):
+        self.serve_iperf("b1")
         # The rate is that of IP packets: of 1500 bytes, 1448 are TCP's payload. That alone costs 3.5 %.
         for asked_mbps in (50, 200, 1000):
             with self.subTest(rate=asked_mbps):
                 self.link("rtt=1ms", f"rate={asked_mbps}Mb/s")
-                got = self.measured(measure, lambda got: self.assertLessEqual(
-                    abs(got - asked_mbps), 0.05 * asked_mbps, f"{got} Mb/s for {asked_mbps} Mb/s"))
+                try:
+                    got = self.measured(lambda: self.goodput_mbps("10.2.0.1"), lambda got: self.assertLessEqual(
+                        abs(got - asked_mbps), 0.05 * asked_mbps, f"{got} Mb/s for {asked_mbps} Mb/s"))
+                except AssertionError:
+                    # A machine whose cores are taken by others shows itself, not the link: a cable without any relay.
+                    self.serve_iperf("a2")
+                    cable_mbps = self.goodput_mbps("10.1.0.2")
+                    if cable_mbps > 2 * asked_mbps:
+                        raise
+                    self.skipTest(f"a plain cable carries {cable_mbps:.0f} Mb/s on this machine just now")
                 print(f"rate asked {asked_mbps} Mb/s, goodput {got:.1f} Mb/s")
 
     def lost_of(self, packets, kind, *words):
