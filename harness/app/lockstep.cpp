@@ -3,15 +3,16 @@
 #include <cstdlib>
 #include <exception>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include "harness/app/command_line.hpp"
 #include "harness/app/lockstep_commands.hpp"
 #include "harness/core/error.hpp"
 #include "harness/core/log.hpp"
-#include "harness/core/text.hpp"
 #include "harness/core/version.hpp"
 
 namespace {
@@ -92,10 +93,15 @@ void add_certify(CLI::App& app, Requests& requests) {
       *app.add_subcommand("certify", "run every leg of a plan, judge the evidence, write the certificate");
   add_plan_options(command, requests.certify.plan, requests.json);
   command.add_option("--out", requests.certify.out, "folder for results [results]")->type_name("DIR");
+  command
+      .add_option("--lab", requests.certify.lab,
+                  "rehearse: make the plan's hosts on this machine, as this specification says")
+      ->type_name("SPEC");
   command.footer(
       "Examples:\n"
       "  lockstep certify configs/two-sites.toml\n"
       "  lockstep certify configs/smoke.toml --out /tmp/results --json\n"
+      "  lockstep certify --lab configs/lab/metro.toml configs/metro.toml\n"
       "  lockstep certify cluster.toml --hostfile hosts --set run.rounds=4\n"
       "\n"
       "Writes DIR/<plan>-<UTC time>/ with plan.toml, run.h5 (the evidence), certificate.json, journals/ and "
@@ -114,12 +120,17 @@ void add_doctor(CLI::App& app, Requests& requests) {
   command.add_option("--seconds", requests.doctor.seconds, "length of each measurement of bandwidth [1]")
       ->type_name("S")
       ->check(is_positive_number);
+  command
+      .add_option("--lab", requests.doctor.lab,
+                  "rehearse: make the plan's hosts on this machine, as this specification says")
+      ->type_name("SPEC");
   command.add_flag("--full", requests.doctor.full, "measure bandwidth inside sites too");
   command.footer(
       "Examples:\n"
       "  lockstep doctor\n"
       "  lockstep doctor cluster.toml --hostfile hosts\n"
       "  lockstep doctor cluster.toml --full --seconds 5 --json\n"
+      "  lockstep doctor --lab configs/lab/aged-metro.toml configs/metro.toml\n"
       "\n"
       "Starts a probe (no MPI program) on every host by the launcher, and measures by plain sockets: "
       "reachability in both\n"
@@ -164,35 +175,6 @@ void add_show(CLI::App& app, Requests& requests) {
       "  lockstep show run.h5 --leg 2 --json\n");
 }
 
-/// Whether the help names the subcommand.
-bool is_shown(const CLI::App* command) {
-  return !command->get_group().empty();
-}
-
-/// What the parser does not know, told with the nearest thing that it does.
-[[noreturn]] void refuse_unknown(const CLI::App& where, const std::string& argument,
-                                 const std::string& help) {
-  std::vector<std::string> candidates;
-  const bool is_option = argument.starts_with('-');
-  if (is_option) {
-    for (const CLI::Option* option : where.get_options()) {
-      for (const std::string& name : option->get_lnames())
-        candidates.push_back("--" + name);
-    }
-  } else {
-    for (const CLI::App* command : where.get_subcommands(is_shown))
-      candidates.push_back(command->get_name());
-  }
-  const std::string word = argument.substr(0, argument.find('='));
-  const auto nearest = nearest_match(word, candidates);
-  const char* kind = is_option ? "option" : candidates.empty() ? "argument" : "subcommand";
-  throw InputError(
-      {.what = fmt::format("unknown {} \"{}\"", kind, argument),
-       .why = {},
-       .suggestion = (nearest ? fmt::format("did you mean \"{}\"? ", *nearest) : "") + "see " + help,
-       .file = {}});
-}
-
 ExitCode dispatch(const CLI::App& command, Requests& requests) {
   const OutputForm form = requests.json ? OutputForm::json : OutputForm::text;
   const std::string& name = command.get_name();
@@ -220,10 +202,11 @@ ExitCode dispatch(const CLI::App& command, Requests& requests) {
 }
 
 ExitCode run(int argc, char** argv) {
+  // It has subcommands of its own, and passes words on that must not be read here.
+  if (argc > 1 && std::string_view(argv[1]) == "lab")
+    return app::run_lab(argc - 1, argv + 1);
   CLI::App parser(kDescription, "lockstep");
   parser.set_version_flag("--version", std::string("lockstep ") + version());
-  parser.require_subcommand(0, 1);
-  parser.allow_extras();
   parser.footer(
       "Examples:\n"
       "  lockstep check configs/two-sites.toml\n"
@@ -242,36 +225,9 @@ ExitCode run(int argc, char** argv) {
   add_probe(parser, requests);
   add_verify(parser, requests);
   add_show(parser, requests);
-  for (CLI::App* command : parser.get_subcommands([](const CLI::App*) { return true; }))
-    command->allow_extras();
-  const auto help_of = [](const CLI::App* command) {
-    return command == nullptr ? std::string("lockstep --help")
-                              : "lockstep " + command->get_name() + " --help";
-  };
-  const auto chosen = [&parser]() -> const CLI::App* {
-    const auto commands = parser.get_subcommands();
-    return commands.empty() ? nullptr : commands.front();
-  };
-  const auto refuse_extras = [&] {
-    const CLI::App* command = chosen();
-    const CLI::App& where = command != nullptr ? *command : parser;
-    if (const auto extras = where.remaining(false); !extras.empty())
-      refuse_unknown(where, extras.front(), help_of(command));
-  };
-  try {
-    parser.parse(argc, argv);
-  } catch (const CLI::Success& asked) {
-    parser.exit(asked);
-    return ExitCode::certified;
-  } catch (const CLI::ParseError& error) {
-    refuse_extras();
-    throw InputError({.what = error.what(), .why = {}, .suggestion = "see " + help_of(chosen()), .file = {}});
-  }
-  refuse_extras();
-  if (chosen() == nullptr)
-    throw InputError(
-        {.what = "a subcommand is missing", .why = {}, .suggestion = "see lockstep --help", .file = {}});
-  return dispatch(*chosen(), requests);
+  parser.add_subcommand("lab", "make campuses on this machine, with a real network between them");
+  const CLI::App* command = app::parse_command_line(parser, argc, argv);
+  return command == nullptr ? ExitCode::certified : dispatch(*command, requests);
 }
 
 }  // namespace

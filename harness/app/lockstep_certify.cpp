@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
+#include "harness/app/lab_session.hpp"
 #include "harness/app/lockstep_commands.hpp"
 #include "harness/app/lockstep_prediction.hpp"
 #include "harness/campaign/campaign.hpp"
@@ -97,6 +98,9 @@ ExitCode run_certify(const CertifyRequest& request) {
     options.hostfile = campaign::read_hostfile(request.plan.hostfile);
   campaign::check_launchable(plan, options.hostfile);
   options.expected_step_s = expected_step_s(plan, options.hostfile);
+  std::optional<LabSession> lab;
+  if (!request.lab.empty())
+    lab.emplace(request.lab, plan, options.hostfile);
 
   // From here to the end a stop signal is read, never delivered: the verdict gets written however often it
   // comes.
@@ -104,10 +108,14 @@ ExitCode run_certify(const CertifyRequest& request) {
   // its own.
   static campaign::StopSignals& stop = *new campaign::StopSignals;
   const auto folder = campaign::ResultsFolder::create(request.out, plan.name, utc_ns());
+  if (lab)
+    lab->bring_up(options, folder);
   report::ProgressPrinter progress(stderr, report::style_of(STDERR_FILENO));
   const campaign::Result result = campaign::run(
       plan, options, folder, stop, [&progress](const campaign::Progress& now) { progress.tell(now); });
   progress.clear();
+  if (lab)
+    lab->take_down(folder);
 
   std::optional<certify::Certificate> certificate;
   if (result.evidence_is_whole)

@@ -19,6 +19,7 @@ namespace lockstep::app {
 namespace {
 
 // Steps for which a p99 of the step time can be claimed at 95 % confidence: 1 - 0.99^n >= 0.95.
+constexpr double kGradientBytes = 4.0;  // fp32
 constexpr std::uint32_t kStepsForP99Claim = 299;
 
 /// Stands for the folder that a run will make.
@@ -99,6 +100,7 @@ class PreviewBuilder {
       }
       *preview.total_s += *one.step_s * plan_.run.rounds * (plan_.run.steps + plan_.run.warmup_steps);
     }
+    preview.stands_for = real_system(preview);
     preview.rehearsal = plan::rehearsal_reasons(plan_);
     preview.warnings = warnings(preview);
     preview.conventions = conventions();
@@ -135,6 +137,34 @@ class PreviewBuilder {
       preview.exposed_wan_s = step->exposed_wan_s;
     }
     return preview;
+  }
+
+  /// The plan's joint leg, with bytes scaled by the models' parameters and times by the plan's scale: bytes /
+  /// (bandwidth x time) and latency / time stay as they are.
+  [[nodiscard]] std::optional<report::RealSystem> real_system(const report::Preview& preview) const {
+    const auto joint = std::find_if(
+        preview.legs.begin(), preview.legs.end(),
+        [](const report::LegPreview& leg) { return leg.kind == plan::to_string(plan::LegKind::joint); });
+    if (!plan_.stands_for || joint == preview.legs.end() || !joint->step_s)
+      return std::nullopt;
+    const plan::StandsFor& there = *plan_.stands_for;
+    plan::Workload workload = plan_.workload;
+    workload.model = there.model;
+    workload.tensor_parallel = 1;
+    report::RealSystem real;
+    real.model = there.model.name;
+    real.parameters = workloads::parameters_per_rank(workload);
+    real.gpus = static_cast<double>(joint->ranks) * there.gpus_per_rank;
+    real.gpu_gflops = there.gpu_gflops;
+    real.time_scale = there.time_scale;
+    real.step_s = *joint->step_s * there.time_scale;
+    // 6 FLOPs a parameter and token (PaLM, arXiv 2204.02311, appendix B), without its attention term.
+    real.tokens_per_step = real.step_s * real.gpus * there.gpu_gflops * 1e9 / (6.0 * real.parameters);
+    real.gradient_bytes = kGradientBytes * real.parameters;
+    real.wan_bytes_per_s =
+        plan_.links.wan_gbps * 1e9 * real.parameters / preview.parameters_per_rank / there.time_scale;
+    real.wan_round_trip_s = 2.0 * plan_.links.wan_latency_s * there.time_scale;
+    return real;
   }
 
   [[nodiscard]] std::vector<std::string> warnings(const report::Preview& preview) const {

@@ -32,6 +32,7 @@ struct CheckRequest {
 
 struct CertifyRequest {
   PlanRequest plan;
+  std::string lab;  ///< a lab's specification; empty: the plan's hosts are real
   std::string out = "results";
 };
 [[nodiscard]] ExitCode run_certify(const CertifyRequest& request);
@@ -51,6 +52,7 @@ struct ShowRequest {
 
 struct DoctorRequest {
   PlanRequest plan;  ///< without a plan: this machine alone
+  std::string lab;   ///< as CertifyRequest has it
   std::string out = "results";
   double seconds = 1.0;  ///< of each stream of bandwidth
   bool full = false;     ///< bandwidth inside sites too
@@ -63,6 +65,9 @@ struct ProbeRequest {
   std::uint32_t index = 0;
 };
 [[nodiscard]] ExitCode run_probe(const ProbeRequest& request);
+
+/// `lockstep lab ...`: `argv[0]` is "lab".
+[[nodiscard]] ExitCode run_lab(int argc, char** argv);
 
 /// Writes to standard output. Throws RunError when that is full or closed.
 void print_out(const std::string& text);

@@ -1,10 +1,13 @@
 #include <algorithm>
 #include <csignal>
 #include <filesystem>
+#include <optional>
 
 #include <unistd.h>
 
+#include "harness/app/lab_session.hpp"
 #include "harness/app/lockstep_commands.hpp"
+#include "harness/campaign/campaign.hpp"
 #include "harness/campaign/finding.hpp"
 #include "harness/campaign/host_facts.hpp"
 #include "harness/campaign/local_machine.hpp"
@@ -37,6 +40,15 @@ ExitCode examine_this_machine(const PlanRequest& request) {
   return exit_code_of(findings);
 }
 
+/// Lets the survey launch into a lab as a certification does.
+void bring_up(LabSession& lab, campaign::SurveyOptions& options, const campaign::ResultsFolder& results) {
+  campaign::Options launches;
+  launches.programs = options.programs;
+  lab.bring_up(launches, results);
+  options.launcher_prefix = launches.launcher_prefix;
+  options.surroundings = launches.surroundings;
+}
+
 campaign::Survey survey_hosts(const DoctorRequest& request, const plan::Plan& plan,
                               const campaign::SurveyOptions& options, const campaign::SurveyFiles& files) {
   // Never destroyed: as in run_certify, a late signal must not change the exit code.
@@ -51,6 +63,12 @@ campaign::Survey survey_hosts(const DoctorRequest& request, const plan::Plan& pl
 
 ExitCode run_doctor(const DoctorRequest& request) {
   static_cast<void>(std::signal(SIGPIPE, SIG_IGN));
+  if (request.plan.plan.empty() && !request.lab.empty()) {
+    throw InputError({.what = "a lab without a plan",
+                      .why = "the plan says which of the lab's hosts to look at",
+                      .suggestion = "write lockstep doctor --lab SPEC PLAN",
+                      .file = {}});
+  }
   if (request.plan.plan.empty())
     return examine_this_machine(request.plan);
   const plan::Plan plan = plan::load_plan(request.plan.plan, request.plan.sets);
@@ -62,6 +80,10 @@ ExitCode run_doctor(const DoctorRequest& request) {
   if (!request.plan.hostfile.empty())
     options.hostfile = campaign::read_hostfile(request.plan.hostfile);
 
+  std::optional<LabSession> lab;
+  if (!request.lab.empty())
+    lab.emplace(request.lab, plan, options.hostfile);
+
   campaign::Survey survey;
   std::string folder;
   if (plan.placement == plan::Placement::colocated) {
@@ -69,9 +91,14 @@ ExitCode run_doctor(const DoctorRequest& request) {
         plan, campaign::gather_host_facts(options.programs.launcher, options.programs.rank_program));
   } else {
     const std::size_t hosts = campaign::hosts_of_plan(plan, options.hostfile).size();
-    const auto files = campaign::make_survey_files(request.out, plan.name, hosts, utc_ns());
+    const auto results = campaign::ResultsFolder::create(request.out, "doctor-" + plan.name, utc_ns());
+    const auto files = campaign::make_survey_files(results, hosts);
     folder = files.folder;
+    if (lab)
+      bring_up(*lab, options, results);
     survey = survey_hosts(request, plan, options, files);
+    if (lab)
+      lab->take_down(results);
   }
   std::map<std::string, std::string> mca = plan.mpi.mca;
   mca.insert(options.surroundings.mca.begin(), options.surroundings.mca.end());

@@ -272,6 +272,7 @@ class RankRun {
     const auto add = [&](const std::string& key, const std::string& value) {
       meta_.provenance.push_back({leg, self, key, value});
     };
+    add("kernel.boot_id", topology_->own_card().boot_id);
     add("clock.source", clock_.source());
     add("oversubscribed", is_oversubscribed(share) ? "yes" : "no");
     add("mpi.library", mpi::library_version());

@@ -25,6 +25,8 @@ void append_provenance(record::RunFileWriter& writer, const Options& options) {
   rows.push_back(fact("controller_host", short_host_name()));
   rows.push_back(fact("launcher", options.programs.launcher));
   rows.push_back(fact("rank_program", options.programs.rank_program));
+  for (const auto& [key, value] : options.provenance)
+    rows.push_back(fact(key, value));
   writer.append(rows);
 }
 

@@ -4,6 +4,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "harness/campaign/hosts.hpp"
@@ -19,8 +20,12 @@ namespace lockstep::campaign {
 
 struct Options {
   std::string results_base = "results";
-  Programs programs;                         ///< see find_programs()
-  std::vector<std::string> launcher_prefix;  ///< a command that runs the launcher elsewhere; usually empty
+  Programs programs;  ///< see find_programs()
+  /// The command that runs the launcher elsewhere, for a launch on these hosts; unset: it runs here.
+  std::function<std::vector<std::string>(const std::vector<HostSlots>&)> launcher_prefix;
+  std::function<void()>
+      after_launch;  ///< once a launch has ended and before its evidence is closed; may be unset
+  std::vector<std::pair<std::string, std::string>> provenance;  ///< facts about the whole run, by key
   Surroundings surroundings = this_machine();
   std::vector<HostSlots> hostfile;      ///< empty: the plan's hosts
   double stop_grace_s = 3.0;            ///< between asking a launch to end and killing it

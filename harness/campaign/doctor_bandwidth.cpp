@@ -31,8 +31,8 @@ double rate_of(const SiteDirection& direction) {
 
 std::string way(const SurveyView& view, const SiteDirection& direction) {
   return direction.from == direction.to
-             ? "inside site " + view.site(direction.from)
-             : "site " + view.site(direction.from) + " to site " + view.site(direction.to);
+             ? fmt::format("inside site {}", view.site(direction.from))
+             : fmt::format("site {} to site {}", view.site(direction.from), view.site(direction.to));
 }
 
 const SiteDirection* other_way(const std::vector<SiteDirection>& all, const SiteDirection& direction) {

@@ -76,7 +76,8 @@ LegRunner::Running LegRunner::start(const Launch& launch, std::uint32_t launches
   const std::vector<HostSlots> hosts = hosts_of_leg(plan_, leg, options_.hostfile);
   const record::LegRow row = leg_row(plan_, launch, ranks_of_leg(plan_, leg, hosts), utc_ns());
   folder_.make_journals_folder(row);
-  const LaunchPaths paths{.launcher_prefix = options_.launcher_prefix,
+  const LaunchPaths paths{.launcher_prefix = options_.launcher_prefix ? options_.launcher_prefix(hosts)
+                                                                      : std::vector<std::string>{},
                           .launcher = options_.programs.launcher,
                           .rank_program = options_.programs.rank_program,
                           .plan_file = folder_.plan_file(),
@@ -129,6 +130,8 @@ void LegRunner::follow(Running& running) {
 }
 
 LegResult LegRunner::close(Running& running) {
+  if (options_.after_launch)
+    options_.after_launch();
   LegResult result;
   result.interrupted = running.interrupted;
   result.seconds = seconds_from_ns(monotonic_ns() - running.begin_ns);

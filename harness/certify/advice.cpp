@@ -12,6 +12,9 @@ namespace {
 using plan::Grade;
 using Advice = std::vector<std::string>;
 
+/// From this share on a cause is named first.
+constexpr double kMostOfIt = 0.5;
+
 /// How the WAN's exposed time can fall by `saved_s` a step.
 std::string advise_wan(const WanFigures& wan, double saved_s) {
   if (wan.transfer_s <= saved_s)
@@ -32,6 +35,21 @@ void advise_on_time(Advice& advice, const Metrics& metrics, double needed, const
   const double saved_s = step_s * (1.0 - metrics.eta->low / needed);
   const std::string wish = fmt::format("{}: the joint step has to become {} shorter on average (of {})", aim,
                                        format_seconds(saved_s), format_seconds(step_s));
+  if (metrics.stalls.between_sites_cost_s >= kMostOfIt * saved_s) {
+    advice.push_back(
+        fmt::format("{}; {} of it are {} stalls in transfers between sites: find and mend what loses packets "
+                    "or interrupts a link there (counters of the ports, optical power, protection "
+                    "switching); more bandwidth does not help against it",
+                    wish, format_seconds(metrics.stalls.between_sites_cost_s), metrics.stalls.between_sites));
+    const double rest_s = saved_s - metrics.stalls.between_sites_cost_s;
+    if (rest_s <= 0.0 || !metrics.wan)
+      return;
+    advice.push_back(fmt::format(
+        "without these stalls {} of exposed WAN time would be left: {}",
+        format_seconds(std::max(0.0, metrics.wan->exposed_s - metrics.stalls.between_sites_cost_s)),
+        advise_wan(*metrics.wan, rest_s)));
+    return;
+  }
   if (metrics.wan && metrics.wan->exposed_s >= saved_s) {
     advice.push_back(fmt::format("{}; {} of it are exposed WAN time: {}", wish,
                                  format_seconds(metrics.wan->exposed_s), advise_wan(*metrics.wan, saved_s)));

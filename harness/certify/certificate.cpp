@@ -30,6 +30,36 @@ std::vector<std::string> hosts_of_several_sites(const record::Evidence& evidence
   return hosts;
 }
 
+/// Sites of which some hosts booted together: one machine that answers to several names.
+std::vector<std::string> sites_on_one_kernel(const record::Evidence& evidence) {
+  std::map<std::pair<std::uint32_t, std::int32_t>, std::string> site_of_rank;
+  for (const record::RankRow& row : evidence.ranks)
+    site_of_rank[{row.leg, static_cast<std::int32_t>(row.rank)}] = row.site;
+  std::map<std::string, std::set<std::string>> sites_of_boot;
+  for (const record::ProvenanceRow& row : evidence.provenance) {
+    if (row.key != "kernel.boot_id" || row.leg < 0)
+      continue;
+    const auto site = site_of_rank.find({static_cast<std::uint32_t>(row.leg), row.rank});
+    if (site != site_of_rank.end())
+      sites_of_boot[row.value].insert(site->second);
+  }
+  std::set<std::string> together;
+  for (const auto& [boot, sites] : sites_of_boot) {
+    if (sites.size() > 1)
+      together.insert(sites.begin(), sites.end());
+  }
+  return {together.begin(), together.end()};
+}
+
+/// The lab that the run took place in, as the controller or any rank says; empty when none does.
+std::string lab_of(const record::Evidence& evidence) {
+  for (const record::ProvenanceRow& row : evidence.provenance) {
+    if (row.key == "lab" || row.key == "env.LOCKSTEP_LAB")
+      return row.value;
+  }
+  return {};
+}
+
 /// From the plan, and from what the ranks say that they did.
 std::vector<std::string> why_rehearsal(const record::Evidence& evidence, const plan::Plan& plan) {
   std::vector<std::string> reasons = plan::rehearsal_reasons(plan);
@@ -44,7 +74,12 @@ std::vector<std::string> why_rehearsal(const record::Evidence& evidence, const p
     const std::vector<std::string> shared = hosts_of_several_sites(evidence);
     if (!shared.empty())
       reasons.push_back(fmt::format("host {} had ranks of more than one site", join(shared, ", ")));
+    else if (const std::vector<std::string> together = sites_on_one_kernel(evidence); !together.empty())
+      reasons.push_back(fmt::format("sites {} ran on one kernel: their hosts are parts of one machine",
+                                    join(together, ", ")));
   }
+  if (const std::string lab = lab_of(evidence); !lab.empty())
+    reasons.push_back(fmt::format("the network between the sites was emulated (lab {})", lab));
   return reasons;
 }
 

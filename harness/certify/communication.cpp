@@ -116,6 +116,19 @@ std::vector<CommFigures> figure_comms(const std::vector<Round>& rounds, std::siz
   return figures;
 }
 
+std::map<std::uint32_t, double> wan_transfer_by_step(const Launch& launch) {
+  std::map<std::uint32_t, double> seconds;
+  for_each_operation(launch, [&seconds](const record::GraphRow& op, auto begin, auto end) {
+    if (op.spans_sites == 0)
+      return;
+    std::int64_t longest_ns = 0;
+    for (auto row = begin; row != end; ++row)
+      longest_ns = std::max(longest_ns, transfer_ns(**row));
+    seconds[(*begin)->step] += static_cast<double>(longest_ns) / 1e9;
+  });
+  return seconds;
+}
+
 std::optional<WanFigures> figure_wan(const std::vector<Round>& rounds, std::size_t sites) {
   std::map<std::uint32_t, double> exposed_by_rank;
   WanFigures figures;

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <map>
 #include <optional>
 #include <vector>
 
@@ -15,5 +17,9 @@ namespace lockstep::certify {
 /// nullopt when some steady step lacks a communication of the graph on some rank: then an absence could pass
 /// for speed. Zeros when the graph has none between sites.
 [[nodiscard]] std::optional<WanFigures> figure_wan(const std::vector<Round>& rounds, std::size_t sites);
+
+/// Seconds that the communications between sites took in each steady step of a launch, waiting taken off: the
+/// longest of any rank, summed over operations. Steps without such a communication are left out.
+[[nodiscard]] std::map<std::uint32_t, double> wan_transfer_by_step(const Launch& launch);
 
 }  // namespace lockstep::certify

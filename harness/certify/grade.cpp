@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include "harness/certify/stall_causes.hpp"
+
 namespace lockstep::certify {
 namespace {
 
@@ -37,6 +39,11 @@ GradedVerdict inconclusive(std::vector<std::string> reasons) {
   return {Grade::inconclusive, std::move(reasons)};
 }
 
+void add_stalls(const Findings& findings, GradedVerdict& verdict) {
+  if (std::string stalls = describe_stalls(findings.metrics); !stalls.empty())
+    verdict.reasons.push_back(std::move(stalls));
+}
+
 /// eta is below B: federated, or separate sites.
 GradedVerdict grade_below_b(const Findings& findings) {
   GradedVerdict verdict;
@@ -55,6 +62,7 @@ GradedVerdict grade_below_b(const Findings& findings) {
       verdict.reasons.push_back(fmt::format(
           "adding site {} lowers the throughput of all ranks together by {:.3g} of what it does alone",
           contribution.site, -contribution.value));
+  add_stalls(findings, verdict);
   return verdict;
 }
 
@@ -100,6 +108,7 @@ GradedVerdict grade(const Findings& findings) {
     verdict.reasons.push_back(
         fmt::format("grade A needs a lower end of eta's interval of {:.4g} at least", criteria.eta_a));
   verdict.reasons.insert(verdict.reasons.end(), failed.begin(), failed.end());
+  add_stalls(findings, verdict);
   return verdict;
 }
 

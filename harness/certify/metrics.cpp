@@ -8,6 +8,7 @@
 
 #include "harness/certify/communication.hpp"
 #include "harness/certify/launches.hpp"
+#include "harness/certify/stall_causes.hpp"
 #include "harness/stats/stall.hpp"
 #include "harness/step/stamps.hpp"
 
@@ -273,6 +274,7 @@ void add_joint(Metrics& metrics, const plan::Plan& plan, const plan::Leg& joint,
   add_effective_time(metrics, joint_rounds);
   metrics.comms = figure_comms(joint_rounds, joint.sites.size());
   metrics.wan = figure_wan(joint_rounds, joint.sites.size());
+  metrics.stalls = figure_stalls(joint_rounds);
   const double mean_s = leg->figures.time_s.mean;
   if (!metrics.wan || mean_s <= 0.0)
     return;

@@ -75,6 +75,18 @@ struct WanFigures {
   double cut_bytes = 0.0;   ///< of a step, over the boundary of one site
 };
 
+/// The joint leg's stalls (stats::StallRule, applied to each launch), and what their extra time was spent in.
+/// A part of the step explains a stall when it is longer than its own median by at least half of what the
+/// step is longer than the median step.
+struct JointStalls {
+  std::size_t steps = 0;              ///< stalls among the steady steps
+  std::size_t between_sites = 0;      ///< explained by communications between sites, waiting taken off
+  std::size_t in_compute = 0;         ///< explained by the slowest rank's computing, and not by the former
+  double longest_s = 0.0;             ///< step time
+  double cost_s = 0.0;                ///< of all stalls beyond the median, mean over all steady steps
+  double between_sites_cost_s = 0.0;  ///< of those that communications between sites explain, likewise
+};
+
 struct DataCheck {
   std::size_t least_checked_steps = 0;  ///< of any rank in any launch of the joint leg
   std::size_t wrong_values = 0;         ///< failure rows and steps flagged corrupt, all legs
@@ -90,6 +102,7 @@ struct Metrics {
   std::optional<stats::Interval> tail_interval;
   std::optional<double> exposed_wan;  ///< fraction of the step
   std::optional<WanFigures> wan;
+  JointStalls stalls;
   std::vector<SiteContribution> contributions;  ///< empty when a baseline or the joint leg is lacking
   std::optional<double> effective_time;
   double effective_wall_s = 0.0;      ///< its denominator

@@ -114,6 +114,13 @@ Json information(const Certificate& certificate) {
                    {"worst_rank", metrics.wan->worst_rank},
                    {"transfer_s_per_step", number(metrics.wan->transfer_s)},
                    {"cut_bytes_per_step", number(metrics.wan->cut_bytes)}};
+  json["joint_stalls"] = {{"axis", "steady steps of the joint leg; costs: mean over all of them"},
+                          {"steps", metrics.stalls.steps},
+                          {"between_sites", metrics.stalls.between_sites},
+                          {"in_compute", metrics.stalls.in_compute},
+                          {"longest_s", number(metrics.stalls.longest_s)},
+                          {"cost_s_per_step", number(metrics.stalls.cost_s)},
+                          {"between_sites_cost_s_per_step", number(metrics.stalls.between_sites_cost_s)}};
   json["communication_axis"] =
       "joint leg, p50 over operations in steady steps; time of the last rank to arrive, longest part of the "
       "group";

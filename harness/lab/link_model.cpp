@@ -13,6 +13,7 @@ namespace lockstep::lab {
 namespace {
 
 constexpr double kNsPerS = 1e9;
+constexpr double kFullPacket = 1500.0;  // bytes
 constexpr std::int64_t kEver = std::numeric_limits<std::int64_t>::min();
 
 [[noreturn]] void refuse(std::string what, std::string why, std::string suggestion) {
@@ -43,6 +44,8 @@ double BurstLoss::long_run_loss() const {
 void check(const LinkSettings& settings) {
   check_time("delay", settings.delay_ns);
   check_time("jitter", settings.jitter_ns);
+  check_time("handover.period", settings.handover.period_ns);
+  check_time("handover.spread", settings.handover.spread_ns);
   check_time("flapping.period", settings.flapping.period_ns);
   check_time("flapping.length", settings.flapping.length_ns);
   check_probability("loss", settings.loss);
@@ -68,6 +71,7 @@ LinkModel::LinkModel(const LinkSettings& settings, std::uint64_t seed, std::int6
       jitter_(seed ^ 0x6a697474),
       duplication_(seed ^ 0x64757065),
       corruption_(seed ^ 0x636f7272),
+      seed_(seed),
       begin_ns_(begin_ns),
       down_until_ns_(kEver),
       wire_free_ns_(kEver),
@@ -94,6 +98,20 @@ std::uint64_t LinkModel::queued_bytes(std::int64_t now_ns) const {
     return 0;
   return static_cast<std::uint64_t>(
       std::llround(static_cast<double>(wire_free_ns_ - now_ns) / kNsPerS * settings_.bits_per_s / 8.0));
+}
+
+void LinkModel::let_burst_pass(std::int64_t now_ns) {
+  const BurstLoss& burst = settings_.burst_loss;
+  if (burst.enter <= 0.0 || settings_.bits_per_s <= 0.0 || wire_free_ns_ == kEver || now_ns <= wire_free_ns_)
+    return;
+  const double steps =
+      std::floor(static_cast<double>(now_ns - wire_free_ns_) / wire_ns(kFullPacket, settings_.bits_per_s));
+  if (steps < 1.0)
+    return;
+  // The chain after n steps: the stationary share plus what is left of the present state (Gilbert 1960).
+  const double inside = burst.enter / (burst.enter + burst.leave);
+  const double left = std::pow(1.0 - burst.enter - burst.leave, steps);
+  in_burst_ = bursts_.uniform() < inside + ((in_burst_ ? 1.0 : 0.0) - inside) * left;
 }
 
 bool LinkModel::is_lost_in_burst() {
@@ -124,8 +142,18 @@ std::int64_t LinkModel::draw_jitter_ns() {
   return 0;
 }
 
+std::int64_t LinkModel::path_delay_ns(std::int64_t now_ns) const {
+  const Handover& handover = settings_.handover;
+  if (handover.period_ns == 0 || handover.spread_ns == 0 || now_ns < begin_ns_)
+    return settings_.delay_ns;
+  const auto period = static_cast<std::uint64_t>((now_ns - begin_ns_) / handover.period_ns);
+  // Of the period's number and nothing else, so that it does not depend on the packets.
+  const double drawn = stats::Random(seed_ ^ (period << 8) ^ 0x68616e64).uniform();
+  return settings_.delay_ns + std::llround(drawn * static_cast<double>(handover.spread_ns));
+}
+
 std::int64_t LinkModel::leave_at(std::int64_t sent_ns) {
-  std::int64_t due_ns = sent_ns + std::max<std::int64_t>(0, settings_.delay_ns + draw_jitter_ns());
+  std::int64_t due_ns = sent_ns + std::max<std::int64_t>(0, path_delay_ns(sent_ns) + draw_jitter_ns());
   if (settings_.keeps_order)
     due_ns = std::max(due_ns, last_due_ns_);
   last_due_ns_ = std::max(due_ns, last_due_ns_);
@@ -141,6 +169,7 @@ Passage LinkModel::offer(std::uint32_t bytes, std::int64_t now_ns) {
     return {Fate::link_down, now_ns, {}, {}};
   }
 
+  let_burst_pass(now_ns);
   std::int64_t sent_ns = now_ns;
   if (settings_.bits_per_s > 0.0) {
     const std::uint64_t queued = queued_bytes(now_ns);

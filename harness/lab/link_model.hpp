@@ -19,6 +19,9 @@ enum class JitterShape {
 
 /// Loss in bursts: a two-state Markov chain, one step a packet (Gilbert, Bell Syst. Tech. J. 39, 1960;
 /// Elliott, 42, 1963). Long-run loss: loss_inside * enter / (enter + leave); mean burst: 1 / leave packets.
+/// Where the link has a rate, the chain goes on while the wire is idle, one step for each full-size packet
+/// that would have fitted: a burst is something that happens to the link for a time, and does not wait for
+/// the next packet of a quiet flow.
 struct BurstLoss {
   double enter = 0.0;  ///< probability that a burst begins with this packet; 0: no bursts
   double leave = 1.0;  ///< probability that a burst is over with this packet
@@ -32,8 +35,16 @@ struct Flapping {
   std::int64_t length_ns = 0;  ///< of one outage, at the end of each period
 };
 
+/// A path that is replaced by another again and again, as between satellites: with every period the delay is
+/// drawn anew, uniformly from delay to delay + spread.
+struct Handover {
+  std::int64_t period_ns = 0;  ///< 0: none
+  std::int64_t spread_ns = 0;
+};
+
 struct LinkSettings {
   std::int64_t delay_ns = 0;
+  Handover handover = {};
   std::int64_t jitter_ns = 0;
   JitterShape jitter_shape = JitterShape::uniform;
   bool keeps_order = true;        ///< jitter never lets a packet overtake
@@ -78,7 +89,7 @@ struct LinkCounters {
 /// the others as they were.
 class LinkModel {
  public:
-  /// `begin_ns`: when the first period of flapping begins.
+  /// `begin_ns`: when the first period of flapping and of hand-overs begins.
   LinkModel(const LinkSettings& settings, std::uint64_t seed, std::int64_t begin_ns = 0);
 
   /// A packet of `bytes` > 0 on the wire enters at `now_ns`; times must not go back. Losses happen on the
@@ -98,8 +109,10 @@ class LinkModel {
   [[nodiscard]] const LinkCounters& counters() const { return counters_; }
 
  private:
+  void let_burst_pass(std::int64_t now_ns);
   [[nodiscard]] bool is_lost_in_burst();
   [[nodiscard]] std::int64_t draw_jitter_ns();
+  [[nodiscard]] std::int64_t path_delay_ns(std::int64_t now_ns) const;
   [[nodiscard]] std::int64_t leave_at(std::int64_t sent_ns);
 
   LinkSettings settings_;
@@ -108,6 +121,7 @@ class LinkModel {
   stats::Random jitter_;
   stats::Random duplication_;
   stats::Random corruption_;
+  std::uint64_t seed_;
   LinkCounters counters_;
   std::int64_t begin_ns_;
   std::int64_t down_until_ns_;

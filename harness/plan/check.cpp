@@ -89,6 +89,19 @@ void check_sites(const Draft& draft) {
 
 // --- model -----------------------------------------------------------------------------------------------
 
+/// `path`: the key that holds the name.
+const ModelShape& model_named(const Draft& draft, const std::string& name, const char* path) {
+  std::vector<std::string> names;
+  for (const ModelShape& shape : builtin_models()) {
+    names.push_back(shape.name);
+    if (shape.name == name)
+      return shape;
+  }
+  const auto near = nearest_match(name, names);
+  refuse(draft.place(path), fmt::format("there is no model '{}'", name), "valid: " + join(names, ", "),
+         near ? fmt::format("did you mean \"{}\"?", *near) : "or give its sizes in [workload.shape]");
+}
+
 void resolve_model(Draft& draft) {
   const bool has_shape = draft.was_given("workload.shape");
   const bool has_model = draft.was_given("workload.model");
@@ -103,18 +116,14 @@ void resolve_model(Draft& draft) {
     draft.plan.workload.model.name = "inline";
     return;
   }
-  std::vector<std::string> names;
-  for (const ModelShape& shape : builtin_models()) {
-    names.push_back(shape.name);
-    if (shape.name == draft.model_name) {
-      draft.plan.workload.model = shape;
-      return;
-    }
-  }
-  const auto near = nearest_match(draft.model_name, names);
-  refuse(draft.place("workload.model"), fmt::format("there is no model '{}'", draft.model_name),
-         "valid: " + join(names, ", "),
-         near ? fmt::format("did you mean \"{}\"?", *near) : "or give its sizes in [workload.shape]");
+  draft.plan.workload.model = model_named(draft, draft.model_name, "workload.model");
+}
+
+void resolve_stands_for(Draft& draft) {
+  if (!draft.was_given("stands_for"))
+    return;
+  draft.stands_for.model = model_named(draft, draft.stands_for_model, "stands_for.model");
+  draft.plan.stands_for = draft.stands_for;
 }
 
 /// What a rank can need at most, in bytes: every buffer of the graph, with room to spare. Keeps sizes far
@@ -390,6 +399,7 @@ void check_draft(Draft& draft) {
   check_sites(draft);
   check_hosts(draft);
   resolve_model(draft);
+  resolve_stands_for(draft);
   check_shape(draft);
   check_sizes(draft);
   check_tensor_parallel(draft);

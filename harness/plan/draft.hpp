@@ -4,17 +4,11 @@
 #include <string>
 #include <vector>
 
-#include "harness/core/error.hpp"
+#include "harness/plan/place.hpp"
 #include "harness/plan/plan.hpp"
 
 /// A plan while it is being read. Internal to this room.
 namespace lockstep::plan {
-
-/// Where something was written, for messages.
-struct Place {
-  std::string file;
-  int line = 0;  ///< 1-based; 0 when there is none
-};
 
 /// A leg as written: sites by name.
 struct LegDraft {
@@ -25,8 +19,10 @@ struct LegDraft {
 
 struct Draft {
   Plan plan;
-  std::string model_name;      ///< workload.model; empty when not given
-  std::vector<LegDraft> legs;  ///< empty when the plan lists none
+  std::string model_name;        ///< workload.model; empty when not given
+  StandsFor stands_for;          ///< becomes the plan's when [stands_for] is given
+  std::string stands_for_model;  ///< stands_for.model; empty when not given
+  std::vector<LegDraft> legs;    ///< empty when the plan lists none
   /// Of everything that was written, by dotted path; entries of `[[site]]` and `[[leg]]` by index
   /// (`site.0.slots`).
   std::map<std::string, Place> places;
@@ -35,9 +31,5 @@ struct Draft {
   /// Of the path itself, or of the nearest thing around it that was written.
   [[nodiscard]] Place place(std::string path) const;
 };
-
-/// A problem at a place.
-[[nodiscard]] Problem problem_at(const Place& place, std::string what, std::string why,
-                                 std::string suggestion = {});
 
 }  // namespace lockstep::plan

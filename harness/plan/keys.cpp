@@ -126,6 +126,13 @@ std::vector<Key> make_table() {
       {"links.wan_latency_s", number([](D d) -> F64 { return d.plan.links.wan_latency_s; }, 0.0, 10.0)},
       {"links.wan_gbps", above_zero([](D d) -> F64 { return d.plan.links.wan_gbps; }, 1e6)},
 
+      {"stands_for.model", StringField{[](D d) -> Text { return d.stands_for_model; }}, required},
+      {"stands_for.gpus_per_rank",
+       integer([](D d) -> U32 { return d.stands_for.gpus_per_rank; }, 1, 1000000)},
+      {"stands_for.gpu_gflops", above_zero([](D d) -> F64 { return d.stands_for.gpu_gflops; }, 1e9),
+       required},
+      {"stands_for.time_scale", above_zero([](D d) -> F64 { return d.stands_for.time_scale; }, 1e6)},
+
       // --- for how long, and with which care
       {"run.steps", integer([](D d) -> U32 { return d.plan.run.steps; }, 1, 1000000)},
       {"run.warmup_steps", integer([](D d) -> U32 { return d.plan.run.warmup_steps; }, 0, 100000)},

@@ -84,6 +84,16 @@ struct Links {
   bool operator==(const Links&) const = default;
 };
 
+/// The real system that a scaled-down plan rehearses. Never used to judge: `check` works out from it what the
+/// plan's bytes, rates and times are there.
+struct StandsFor {
+  ModelShape model;  ///< what is trained there
+  std::uint32_t gpus_per_rank = 1;
+  double gpu_gflops = 0.0;  ///< GFLOP/s (1e9) that each sustains in GEMMs
+  double time_scale = 1.0;  ///< a second here is so many there: steps and round trips alike
+  bool operator==(const StandsFor&) const = default;
+};
+
 struct Run {
   std::uint32_t steps = 100;       ///< steady steps in each launch
   std::uint32_t warmup_steps = 5;  ///< before them, recorded but never judged
@@ -155,6 +165,7 @@ struct Plan {
   Compute compute;
   Fabric fabric;
   Links links;
+  std::optional<StandsFor> stands_for;  ///< nullopt: the plan is what it is
   Run run;
   Validation validation;
   Deadlines deadlines;

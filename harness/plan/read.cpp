@@ -18,25 +18,6 @@ std::string dotted(const std::string& section, std::string_view leaf) {
   return section.empty() ? std::string(leaf) : section + "." + std::string(leaf);
 }
 
-const char* type_of(const toml::node& node) {
-  switch (node.type()) {
-    case toml::node_type::table:
-      return "a table";
-    case toml::node_type::array:
-      return "an array";
-    case toml::node_type::string:
-      return "a string";
-    case toml::node_type::integer:
-      return "an integer";
-    case toml::node_type::floating_point:
-      return "a number with a fraction";
-    case toml::node_type::boolean:
-      return "a boolean";
-    default:
-      return "a date or time";
-  }
-}
-
 /// The value as it is written in TOML, when that is short enough for a message.
 std::string value_text(const toml::node& node) {
   constexpr std::size_t kLongest = 60;
@@ -237,6 +218,25 @@ class Reader {
 };
 
 }  // namespace
+
+const char* type_of(const toml::node& node) {
+  switch (node.type()) {
+    case toml::node_type::table:
+      return "a table";
+    case toml::node_type::array:
+      return "an array";
+    case toml::node_type::string:
+      return "a string";
+    case toml::node_type::integer:
+      return "an integer";
+    case toml::node_type::floating_point:
+      return "a number with a fraction";
+    case toml::node_type::boolean:
+      return "a boolean";
+    default:
+      return "a date or time";
+  }
+}
 
 toml::table parse_toml(std::string_view text, const std::string& file) {
   try {

@@ -2,18 +2,11 @@
 
 #include <string>
 
-#include <toml++/toml.h>
-
 #include "harness/plan/draft.hpp"
+#include "harness/plan/toml.hpp"
 
 /// TOML -> draft, by the key table. Internal to this room: the header drags the parser in.
 namespace lockstep::plan {
-
-/// Parses. `file` stands in messages. Throws InputError with the line of the syntax error.
-[[nodiscard]] toml::table parse_toml(std::string_view text, const std::string& file);
-
-/// Where a node was written: its line in `file`, or `--set` for a node that an override put there.
-[[nodiscard]] Place place_of(const toml::node& node, const std::string& file);
 
 /// Stores every key of `root` in a draft. Throws InputError for the first line that has an unknown key, a
 /// wrong type or a value out of its limits, then for a required key that is missing.

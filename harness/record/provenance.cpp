@@ -27,7 +27,7 @@ constexpr std::array kRecordedNames = {
     "MALLOC_ARENA_MAX",      "SLURM_JOB_ID",         "SLURM_NNODES",         "SLURM_NTASKS",
     "SLURM_CPUS_PER_TASK",   "SLURM_JOB_PARTITION",  "SLURM_CLUSTER_NAME",   "SLURM_JOB_NODELIST",
     "SLURM_DISTRIBUTION",    "SLURM_CPU_BIND",       "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_MAX_CONNECTIONS",
-    "HDF5_USE_FILE_LOCKING", "LOCKSTEP_SITE"};
+    "HDF5_USE_FILE_LOCKING", "LOCKSTEP_SITE",        "LOCKSTEP_LAB"};
 constexpr std::array kRecordedPrefixes = {"OMPI_MCA_", "PMIX_MCA_", "NCCL_", "UCX_", "FI_"};
 // How mpirun tells its processes where it is: of no use later, and one of them is a shared secret.
 constexpr std::array kLauncherPrefixes = {"OMPI_MCA_orte_",         "OMPI_MCA_ess_",

@@ -73,6 +73,19 @@ Json optional_number(const std::optional<double>& value) {
   return value ? Json(*value) : Json(nullptr);
 }
 
+Json real_system_json(const RealSystem& real) {
+  return {{"model", real.model},
+          {"parameters", real.parameters},
+          {"gpus", real.gpus},
+          {"gpu_gflops", real.gpu_gflops},
+          {"time_scale", real.time_scale},
+          {"step_s", real.step_s},
+          {"tokens_per_step", real.tokens_per_step},
+          {"gradient_bytes", real.gradient_bytes},
+          {"wan_bytes_per_s", real.wan_bytes_per_s},
+          {"wan_round_trip_s", real.wan_round_trip_s}};
+}
+
 Json leg_json(const LegPreview& leg) {
   Json sites = Json::array();
   for (const auto& site : leg.sites)
@@ -93,6 +106,27 @@ Json leg_json(const LegPreview& leg) {
           {"expected_exposed_wan_s", optional_number(leg.exposed_wan_s)}};
 }
 
+std::string real_system_text(const RealSystem& real, const Style& style) {
+  return wrap(fmt::format(
+                  "{} ({} parameters) on {:.0f} GPUs that sustain {} each: a step of {} trains {} tokens",
+                  real.model, format_count(real.parameters), real.gpus,
+                  fmt::format("{:.4g} TFLOP/s", real.gpu_gflops / 1e3), format_seconds(real.step_s),
+                  format_count(real.tokens_per_step)),
+              "  - ", style.width) +
+         wrap(fmt::format("{} of gradients in each step, between sites {} of egress per site ({:.3g} Tb/s) "
+                          "and a round "
+                          "trip of {}",
+                          fmt::format("{:.4g} GB", real.gradient_bytes / 1e9),
+                          format_rate(real.wan_bytes_per_s), real.wan_bytes_per_s * 8e-12,
+                          format_seconds(real.wan_round_trip_s)),
+              "  - ", style.width) +
+         wrap(fmt::format(
+                  "a second here is {:.4g} s there: bytes / (bandwidth x step time) and round trip / step "
+                  "time are the same in both",
+                  real.time_scale),
+              "  - ", style.width);
+}
+
 }  // namespace
 
 std::string preview_text(const Preview& preview, const Style& style) {
@@ -108,6 +142,8 @@ std::string preview_text(const Preview& preview, const Style& style) {
       preview.total_s ? "about " + format_seconds(*preview.total_s) + ", without starts and ends of launches"
                       : "not known: no GEMM rate to reckon with (--gemm-gflops gives one)");
   text += "\nPer rank and step\n" + leg_table(preview, style);
+  if (preview.stands_for)
+    text += "\nStands for\n" + real_system_text(*preview.stands_for, style);
   text += "\nCommands (first launch of each leg)\n";
   for (const LegPreview& leg : preview.legs)
     text += fmt::format("  {}: {}\n", paint(style, Emphasis::strong, leg.name), leg.command);
@@ -131,20 +167,22 @@ std::string preview_json(const Preview& preview) {
   Json legs = Json::array();
   for (const LegPreview& leg : preview.legs)
     legs.push_back(leg_json(leg));
-  const Json document = {{"plan", preview.plan_name},
-                         {"path", preview.plan_path},
-                         {"plan_sha256", preview.plan_sha256},
-                         {"model", preview.model},
-                         {"parameters_per_rank", preview.parameters_per_rank},
-                         {"rounds", preview.rounds},
-                         {"steps", preview.steps},
-                         {"warmup_steps", preview.warmup_steps},
-                         {"order", preview.order},
-                         {"legs", legs},
-                         {"expected_total_s", optional_number(preview.total_s)},
-                         {"rehearsal", preview.rehearsal},
-                         {"warnings", preview.warnings},
-                         {"conventions", preview.conventions}};
+  const Json document = {
+      {"plan", preview.plan_name},
+      {"path", preview.plan_path},
+      {"plan_sha256", preview.plan_sha256},
+      {"model", preview.model},
+      {"parameters_per_rank", preview.parameters_per_rank},
+      {"rounds", preview.rounds},
+      {"steps", preview.steps},
+      {"warmup_steps", preview.warmup_steps},
+      {"order", preview.order},
+      {"legs", legs},
+      {"expected_total_s", optional_number(preview.total_s)},
+      {"stands_for", preview.stands_for ? real_system_json(*preview.stands_for) : Json(nullptr)},
+      {"rehearsal", preview.rehearsal},
+      {"warnings", preview.warnings},
+      {"conventions", preview.conventions}};
   return document.dump(2) + "\n";
 }
 

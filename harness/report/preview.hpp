@@ -32,6 +32,20 @@ struct LegPreview {
   std::optional<double> exposed_wan_s;
 };
 
+/// The real system that a scaled-down plan stands for.
+struct RealSystem {
+  std::string model;
+  double parameters = 0.0;
+  double gpus = 0.0;  ///< of the joint leg
+  double gpu_gflops = 0.0;
+  double time_scale = 1.0;
+  double step_s = 0.0;
+  double tokens_per_step = 0.0;
+  double gradient_bytes = 0.0;   ///< reduced in a step
+  double wan_bytes_per_s = 0.0;  ///< egress of a site
+  double wan_round_trip_s = 0.0;
+};
+
 /// What `lockstep check` prints.
 struct Preview {
   std::string plan_name;
@@ -44,7 +58,8 @@ struct Preview {
   std::uint32_t warmup_steps = 0;
   std::vector<std::string> order;  ///< names of the legs as they are launched
   std::vector<LegPreview> legs;
-  std::optional<double> total_s;       ///< expected time of all launches
+  std::optional<double> total_s;  ///< expected time of all launches
+  std::optional<RealSystem> stands_for;
   std::vector<std::string> rehearsal;  ///< why it is one; empty when it is none
   std::vector<std::string> warnings;
   std::vector<std::string> conventions;  ///< what the figures mean and rest on

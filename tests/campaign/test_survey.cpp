@@ -147,8 +147,7 @@ TEST_F(SurveyFolder, AFileThatTheControllerDidNotMakeIsAFolderThatIsNotShared) {
 }
 
 TEST_F(SurveyFolder, HasAFileForEachHost) {
-  const SurveyFiles files = make_survey_files(folder_.string(), "my plan", 2, 1'800'000'000'000'000'000);
-  EXPECT_THAT(files.folder, HasSubstr("doctor-my-plan-20270115T080000Z"));
+  const SurveyFiles files = make_survey_files(ResultsFolder::create(folder_.string(), "doctor-x", 0), 2);
   EXPECT_TRUE(std::filesystem::exists(files.orders()));
   EXPECT_TRUE(std::filesystem::exists(files.answers(1)));
   EXPECT_FALSE(std::filesystem::exists(files.answers(2)));
@@ -160,7 +159,9 @@ TEST(ProbeCommand, GoesThroughTheSameLauncherAsARun) {
   SurveyOptions options;
   options.programs = {"/usr/bin/mpirun", "/opt/lockstep-rank"};
   options.probe_program = "/opt/lockstep";
-  options.launcher_prefix = {"nsenter", "--net=/run/netns/a1"};
+  options.launcher_prefix = [](const std::vector<HostSlots>& hosts) {
+    return std::vector<std::string>{"enter", hosts.front().host};
+  };
   options.surroundings = {
       .usable_cpus = 2, .is_root = true, .emulated_hosts = true, .mca = {{"btl_tcp_if_include", "eth0"}}};
   EXPECT_EQ(shell_line(probe_command(plan, {"gpu-a1", 4}, 3, "/shared/doctor", options)),

@@ -247,6 +247,36 @@ TEST(Gaps, PacedRanksMayShareCores) {
   EXPECT_TRUE(certificate.is_rehearsal());  // the ranks say so, whatever the plan does
 }
 
+/// What local rank 0 of each host says of its kernel.
+void boot(record::Evidence& evidence, const std::string& boot_of_b) {
+  for (const record::RankRow& row : evidence.ranks) {
+    if (row.local_rank == 0)
+      evidence.provenance.push_back({static_cast<std::int32_t>(row.leg), static_cast<std::int32_t>(row.rank),
+                                     "kernel.boot_id", row.site == "A" ? "boot-a" : boot_of_b});
+  }
+}
+
+TEST(Gaps, SitesOnOneKernelAreARehearsal) {
+  const tests::Scenario scenario;
+  const plan::Plan plan = tests::make_plan(scenario);
+  record::Evidence apart = tests::make_evidence(scenario, plan);
+  boot(apart, "boot-b");
+  EXPECT_FALSE(make_certificate(apart, plan, "h").is_rehearsal());
+  record::Evidence together = tests::make_evidence(scenario, plan);
+  boot(together, "boot-a");
+  EXPECT_THAT(make_certificate(together, plan, "h").rehearsal_reasons,
+              testing::ElementsAre(testing::HasSubstr("sites A, B ran on one kernel")));
+}
+
+TEST(Gaps, ARunInALabIsARehearsal) {
+  const tests::Scenario scenario;
+  const plan::Plan plan = tests::make_plan(scenario);
+  record::Evidence evidence = tests::make_evidence(scenario, plan);
+  evidence.provenance.push_back({0, 0, "env.LOCKSTEP_LAB", "metro"});
+  EXPECT_THAT(make_certificate(evidence, plan, "h").rehearsal_reasons,
+              testing::ElementsAre(testing::HasSubstr("emulated (lab metro)")));
+}
+
 TEST(Gaps, SitesThatShareAHostAreARehearsal) {
   const tests::Scenario scenario;
   const plan::Plan plan = tests::make_plan(scenario);

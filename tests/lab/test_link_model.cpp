@@ -94,6 +94,32 @@ TEST(LinkModel, BurstsHaveTheLengthAndTheLongRunLossOfTheChain) {
   EXPECT_EQ(link.counters().lost_at_random, 0U);
 }
 
+TEST(LinkModel, ABurstPassesWhileTheWireIsIdle) {
+  LinkSettings settings;
+  settings.bits_per_s = 1e9;  // a full packet takes 12 us
+  settings.burst_loss = {.enter = 0.01 * 0.05 / 0.99, .leave = 0.05, .loss_inside = 1.0};
+  constexpr int kPackets = 200'000;
+  const auto share_after_a_loss = [&](std::int64_t gap_ns) {
+    LinkModel link(settings, 5);
+    int lost = 0;
+    int lost_again = 0;
+    bool before = false;
+    for (const Passage& passage : offer_many(link, kPackets, gap_ns)) {
+      const bool is_lost = passage.fate == Fate::lost_in_burst;
+      lost += is_lost ? 1 : 0;
+      lost_again += is_lost && before ? 1 : 0;
+      before = is_lost;
+    }
+    // Bursts of 20 make the scatter of the long-run share about sqrt(2 * 20) times that of single losses.
+    EXPECT_NEAR(static_cast<double>(lost) / kPackets, 0.01, std::sqrt(40.0) * tolerance(0.01, kPackets));
+    return static_cast<double>(lost_again) / lost;
+  };
+  EXPECT_NEAR(share_after_a_loss(12'000), 0.95, 0.02) << "back to back: one step of the chain a packet";
+  // 20 packets' time later: 1 - 0.05 to the power of 20 is left.
+  EXPECT_NEAR(share_after_a_loss(20 * 12'000), 0.36, 0.05);
+  EXPECT_LT(share_after_a_loss(10 * kMs), 0.03) << "as likely as at any time";
+}
+
 TEST(LinkModel, KeepsTheOrderUnlessReorderingIsAskedFor) {
   const auto overtakes = [](bool keeps_order) {
     LinkModel link({.delay_ns = 10 * kMs, .jitter_ns = 2 * kMs, .keeps_order = keeps_order}, 7);
