@@ -17,6 +17,7 @@
 #include "harness/core/clock.hpp"
 #include "harness/core/log.hpp"
 #include "harness/core/posix.hpp"
+#include "harness/lab/privilege.hpp"
 #include "harness/plan/load.hpp"
 #include "harness/report/doctor.hpp"
 
@@ -31,8 +32,9 @@ ExitCode exit_code_of(const std::vector<campaign::Finding>& findings) {
 }
 
 ExitCode examine_this_machine(const PlanRequest& request) {
-  const campaign::LocalMachine machine =
-      campaign::look_at_this_machine({request.launcher, request.rank_program});
+  campaign::LocalMachine machine = campaign::look_at_this_machine({request.launcher, request.rank_program});
+  if (const auto problem = lab::why_no_lab())
+    machine.lab_problem = problem->one_line();
   const auto findings = campaign::local_findings(machine);
   print_out(request.form == OutputForm::json
                 ? report::local_json(machine, findings)

@@ -165,7 +165,7 @@ TEST(ProbeCommand, GoesThroughTheSameLauncherAsARun) {
   options.surroundings = {
       .usable_cpus = 2, .is_root = true, .emulated_hosts = true, .mca = {{"btl_tcp_if_include", "eth0"}}};
   EXPECT_EQ(shell_line(probe_command(plan, {"gpu-a1", 4}, 3, "/shared/doctor", options)),
-            "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 nsenter --net=/run/netns/a1 "
+            "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 enter gpu-a1 "
             "/usr/bin/mpirun -np 1 "
             "--host gpu-a1:1 --bind-to none --mca btl_tcp_if_include eth0 --mca plm_rsh_agent /opt/agent "
             "--prefix /opt/ompi "
@@ -244,13 +244,13 @@ TEST(LocalFindings, WhatIsInTheWayHere) {
   machine.facts = healthy_facts(0);
   EXPECT_THAT(local_findings(machine), IsEmpty());
   machine.launcher_problem = "mpirun is not in PATH";
-  machine.tun_problem = "No such file or directory";
+  machine.lab_problem = "no /dev/net/tun";
   machine.facts.clock_state = "not synchronised";
   const auto findings = local_findings(machine);
   ASSERT_THAT(findings, SizeIs(3));
   EXPECT_EQ(findings[0].kind, "no-launcher");
   EXPECT_EQ(findings[0].severity, Severity::error);
-  EXPECT_EQ(of_kind(findings, "no-tun").at(0).severity, Severity::note);
+  EXPECT_EQ(of_kind(findings, "no-lab").at(0).severity, Severity::note);
 }
 
 }  // namespace
