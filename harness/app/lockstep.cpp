@@ -148,7 +148,7 @@ void add_doctor(CLI::App& app, Requests& requests) {
       ->check(is_positive_number);
   command
       .add_option("--lab", requests.doctor.lab,
-                  "look at the plan's hosts in a lab on this machine, made as this specification says")
+                  "rehearse: make the plan's hosts on this machine, as this specification says")
       ->type_name("SPEC");
   command.add_flag("--full", requests.doctor.full, "measure bandwidth inside sites too");
   command.footer(
@@ -156,6 +156,7 @@ void add_doctor(CLI::App& app, Requests& requests) {
       "  lockstep doctor\n"
       "  lockstep doctor cluster.toml --hostfile hosts\n"
       "  lockstep doctor cluster.toml --full --seconds 5 --json\n"
+      "  lockstep doctor --lab configs/lab/aged-metro.toml configs/metro.toml\n"
       "\n"
       "Starts a probe (no MPI program) on every host by the launcher, and measures by plain sockets: "
       "reachability in both\n"

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <csignal>
 #include <filesystem>
+#include <optional>
 
 #include <unistd.h>
 
@@ -16,6 +17,7 @@
 #include "harness/core/clock.hpp"
 #include "harness/core/log.hpp"
 #include "harness/core/posix.hpp"
+#include "harness/lab/privilege.hpp"
 #include "harness/report/doctor.hpp"
 
 namespace lockstep::app {
@@ -29,8 +31,9 @@ ExitCode exit_code_of(const std::vector<campaign::Finding>& findings) {
 }
 
 ExitCode examine_this_machine(const PlanRequest& request) {
-  const campaign::LocalMachine machine =
-      campaign::look_at_this_machine({request.launcher, request.rank_program});
+  campaign::LocalMachine machine = campaign::look_at_this_machine({request.launcher, request.rank_program});
+  if (const auto problem = lab::why_no_lab())
+    machine.lab_problem = problem->one_line();
   const auto findings = campaign::local_findings(machine);
   print_out(request.form == OutputForm::json
                 ? report::local_json(machine, findings)
@@ -52,6 +55,12 @@ campaign::Survey survey_hosts(const DoctorRequest& request, const plan::Plan& pl
 
 ExitCode run_doctor(const DoctorRequest& request) {
   static_cast<void>(std::signal(SIGPIPE, SIG_IGN));
+  if (request.plan.plan.empty() && !request.lab.empty()) {
+    throw InputError({.what = "a lab without a plan",
+                      .why = "the plan says which of the lab's hosts to look at",
+                      .suggestion = "write lockstep doctor --lab SPEC PLAN",
+                      .file = {}});
+  }
   if (request.plan.plan.empty())
     return examine_this_machine(request.plan);
   PlacedPlan placed = place_plan(request.plan);
@@ -73,7 +82,8 @@ ExitCode run_doctor(const DoctorRequest& request) {
         plan, campaign::gather_host_facts(options.programs.launcher, options.programs.rank_program));
   } else {
     const std::size_t hosts = campaign::hosts_of_plan(plan, options.hostfile).size();
-    const auto files = campaign::make_survey_files(request.out, plan.name, hosts, utc_ns());
+    const auto results = campaign::ResultsFolder::create(request.out, "doctor-" + plan.name, utc_ns());
+    const auto files = campaign::make_survey_files(results, hosts);
     folder = files.folder;
     if (lab) {
       lab->bring_up(folder, options.programs);

@@ -31,8 +31,8 @@ double rate_of(const SiteDirection& direction) {
 
 std::string way(const SurveyView& view, const SiteDirection& direction) {
   return direction.from == direction.to
-             ? "inside site " + view.site(direction.from)
-             : "site " + view.site(direction.from) + " to site " + view.site(direction.to);
+             ? fmt::format("inside site {}", view.site(direction.from))
+             : fmt::format("site {} to site {}", view.site(direction.from), view.site(direction.to));
 }
 
 const SiteDirection* other_way(const std::vector<SiteDirection>& all, const SiteDirection& direction) {
@@ -113,12 +113,12 @@ std::uint64_t whole_mebibytes(double bytes) {
 
 void find_small_buffers(const DoctorInput& input, const SurveyView& view, const SiteDirection& direction,
                         std::vector<Finding>& found) {
-  if (!is_wide(direction) || !direction.min_s)
+  if (!is_wide(direction) || !direction.p50_s)
     return;
   const bool declared = plan::sets_key(input.plan, "links.wan_gbps");
   const double rate =
       std::max(rate_of(direction), declared ? input.plan.links.wan_gbps * kBytesPerGigabyte : 0.0);
-  const double product = rate * *direction.min_s;
+  const double product = rate * *direction.p50_s;
   if (product <= 0.0)
     return;
   struct Side {
@@ -149,12 +149,12 @@ void find_small_buffers(const DoctorInput& input, const SurveyView& view, const 
          .sites = {view.site(direction.from), view.site(direction.to)},
          .what =
              fmt::format("{}: {} x {} round trip = {} on the way ({} rate), and net.ipv4.{} ends at {} on {}",
-                         way(view, direction), format_rate(rate), format_seconds(*direction.min_s),
+                         way(view, direction), format_rate(rate), format_seconds(*direction.p50_s),
                          format_bytes(product), rate > rate_of(direction) ? "declared" : "measured",
                          side.setting, format_bytes(static_cast<double>(least)), some_of(small)),
          .why =
              fmt::format("one connection cannot fill the link: at most {}",
-                         format_rate(static_cast<double>(least) * product / side.needed / *direction.min_s)),
+                         format_rate(static_cast<double>(least) * product / side.needed / *direction.p50_s)),
          .advice = fmt::format("sysctl -w net.ipv4.{}=\"4096 131072 {}\"", side.setting, wanted)});
   }
 }
@@ -172,10 +172,10 @@ void find_eager_limit(const DoctorInput& input, const SurveyView& view, const st
                       std::vector<Finding>& found) {
   const SiteDirection* farthest = nullptr;
   for (const SiteDirection& direction : all) {
-    if (is_wide(direction) && direction.min_s && (farthest == nullptr || *direction.min_s > *farthest->min_s))
+    if (is_wide(direction) && direction.p50_s && (farthest == nullptr || *direction.p50_s > *farthest->p50_s))
       farthest = &direction;
   }
-  if (farthest == nullptr || *farthest->min_s < kEagerRoundTripS || eager_limit(input) > kDefaultEagerBytes)
+  if (farthest == nullptr || *farthest->p50_s < kEagerRoundTripS || eager_limit(input) > kDefaultEagerBytes)
     return;
   found.push_back(
       {.severity = Severity::warning,
@@ -183,7 +183,7 @@ void find_eager_limit(const DoctorInput& input, const SurveyView& view, const st
        .hosts = {},
        .sites = {view.site(farthest->from), view.site(farthest->to)},
        .what = fmt::format("{} round trip, and Open MPI's TCP eager limit is {}",
-                           format_seconds(*farthest->min_s),
+                           format_seconds(*farthest->p50_s),
                            format_bytes(static_cast<double>(eager_limit(input)))),
        .why = "a message above it asks before it is sent: three one-way delays instead of one",
        .advice = fmt::format(

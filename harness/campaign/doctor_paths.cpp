@@ -81,7 +81,9 @@ void find_cut_sites(const SurveyView& view, const std::vector<SiteDirection>& di
     if (!(direction.from == direction.to) && direction.pairs > 1 && direction.reachable == 0)
       cut.insert({direction.from, direction.to});
   }
-  for (const auto& [from, to] : cut) {
+  for (const auto& sites : cut) {
+    const SiteId from = sites.first;
+    const SiteId to = sites.second;
     const bool both = cut.contains({to, from});
     if (both && to < from)
       continue;
@@ -185,17 +187,17 @@ void find_loss(const SurveyView& view, const std::vector<SiteDirection>& directi
       continue;
     const std::uint32_t lost = direction.sent - direction.received;
     const double share = static_cast<double>(lost) / direction.sent;
-    const std::string from = view.site(direction.from);
-    const std::string to = view.site(direction.to);
+    const std::string& from = view.site(direction.from);
+    const std::string& to = view.site(direction.to);
     found.push_back(
         {.severity = share >= kRuinousLoss ? Severity::error : Severity::warning,
          .kind = "loss",
          .hosts = {},
          .sites = {from, to},
-         .what = fmt::format(
-             "{}: {} of {} datagrams were lost ({}; UDP, one a millisecond, {} host pairs)",
-             direction.from == direction.to ? "inside site " + from : "site " + from + " to site " + to, lost,
-             direction.sent, format_percent(share, 2), direction.pairs),
+         .what = fmt::format("{}: {} of {} datagrams were lost ({}; UDP, one a millisecond, {} host pairs)",
+                             direction.from == direction.to ? "inside site " + from
+                                                            : fmt::format("site {} to site {}", from, to),
+                             lost, direction.sent, format_percent(share, 2), direction.pairs),
          .why = "TCP takes a lost packet for congestion: over distance a flow's rate falls to about "
                 "1.22 x segment / (round trip x root of the loss)",
          .advice =

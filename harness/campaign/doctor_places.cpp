@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <optional>
 #include <vector>
 
@@ -16,7 +17,7 @@ namespace {
 
 constexpr double kFactor = 2.0;
 constexpr double kLeastDifferenceS = 60e-6;  // 6 km of fibre, there and back
-constexpr double kNoises = 3.0;              // times how far a typical round trip is above the shortest
+constexpr double kNoises = 3.0;              // times what two measurements of a round trip differ by
 /// Below this a pair of sites without inner pairs to compare with is one place: 5 km of fibre.
 constexpr double kOnePlaceS = 50e-6;
 
@@ -27,19 +28,25 @@ double low_median(std::vector<double> values) {
   return values[(values.size() - 1) / 2];
 }
 
+bool has_trips(const PathReport* path) {
+  return path != nullptr && path->trips && path->trips->exchanges > 0;
+}
+
 class PlaceMap {
  public:
   explicit PlaceMap(const DoctorInput& input, const SurveyView& view)
       : view_(view), sites_(input.plan.sites.size()), site_of_(input.survey.hosts.size()) {
     for (std::size_t i = 0; i < site_of_.size(); ++i)
       site_of_[i] = input.survey.hosts[i].site;
-    std::vector<double> spreads_s;
+    // Both directions measure the same round trip: what they differ by is what a shortest one is worth.
+    std::vector<double> differences_s;
     for (const PathReport& path : input.survey.paths) {
-      if (path.trips && path.trips->exchanges > 0)
-        spreads_s.push_back(path.trips->p50_s - path.trips->min_s);
+      const PathReport* back = path.from < path.to ? view.path(path.to, path.from) : nullptr;
+      if (has_trips(&path) && has_trips(back))
+        differences_s.push_back(std::abs(path.trips->min_s - back->trips->min_s));
     }
-    if (!spreads_s.empty())
-      noise_s_ = stats::quantile(spreads_s, 0.5);
+    if (!differences_s.empty())
+      noise_s_ = stats::quantile(differences_s, 0.5);
   }
 
   [[nodiscard]] SiteId site_of(std::uint32_t host) const { return site_of_[host]; }

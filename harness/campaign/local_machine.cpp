@@ -1,23 +1,13 @@
 #include "harness/campaign/local_machine.hpp"
 
-#include <array>
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <string_view>
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <linux/if_tun.h>
-#include <net/if.h>
-#include <sched.h>
-#include <sys/ioctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "harness/campaign/host_facts.hpp"
 #include "harness/core/error.hpp"
-#include "harness/core/posix.hpp"
 #include "harness/core/text.hpp"
 
 namespace lockstep::campaign {
@@ -26,47 +16,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::uint64_t kFewOpenFiles = 1024;
-
-/// What the child process found out: errno of each trial, 0 when it went well.
-struct Trials {
-  int namespaces = 0;
-  int tun = 0;
-};
-
-Trials try_emulation() {
-  Trials trials;
-  if (::unshare(CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWNS | CLONE_NEWPID) != 0)
-    trials.namespaces = errno;
-  const UniqueFd tun(::open("/dev/net/tun", O_RDWR | O_CLOEXEC));
-  ifreq request{};
-  request.ifr_flags = IFF_TUN | IFF_NO_PI;
-  if (!tun.valid() || ::ioctl(tun.get(), TUNSETIFF, &request) != 0)
-    trials.tun = errno;
-  return trials;
-}
-
-/// In a child, whose namespaces go with it.
-Trials try_emulation_apart() {
-  std::array<int, 2> ends{};
-  if (::pipe2(ends.data(), O_CLOEXEC) != 0)
-    return {errno, errno};
-  const UniqueFd read_end(ends[0]);
-  UniqueFd write_end(ends[1]);
-  const pid_t child = ::fork();
-  if (child < 0)
-    return {errno, errno};
-  if (child == 0) {
-    const Trials trials = try_emulation();
-    const ssize_t wrote = ::write(write_end.get(), &trials, sizeof trials);
-    ::_exit(wrote == static_cast<ssize_t>(sizeof trials) ? 0 : 1);
-  }
-  write_end.reset();
-  Trials trials{EIO, EIO};
-  const ssize_t got = ::read(read_end.get(), &trials, sizeof trials);
-  while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
-  }
-  return got == static_cast<ssize_t>(sizeof trials) ? trials : Trials{EIO, EIO};
-}
 
 /// `Model: 		 NVIDIA H100` of each GPU that the driver lists.
 std::vector<std::string> nvidia_gpus() {
@@ -81,10 +30,6 @@ std::vector<std::string> nvidia_gpus() {
     }
   }
   return gpus;
-}
-
-std::string text_of(int error) {
-  return error == 0 ? std::string() : std::strerror(error);
 }
 
 }  // namespace
@@ -102,9 +47,6 @@ LocalMachine look_at_this_machine(const ProgramChoice& choice) {
     machine.rank_problem = error.problem().one_line();
   }
   machine.facts = gather_host_facts(machine.programs.launcher, machine.programs.rank_program);
-  const Trials trials = try_emulation_apart();
-  machine.namespaces_problem = text_of(trials.namespaces);
-  machine.tun_problem = text_of(trials.tun);
   machine.gpus = nvidia_gpus();
   return machine;
 }
@@ -150,14 +92,9 @@ std::vector<Finding> local_findings(const LocalMachine& machine) {
         fmt::format("only {} open files are allowed (RLIMIT_NOFILE)", machine.facts.open_files),
         "each rank may hold two connections to each other rank", "raise it (ulimit -n, limits.conf)");
   }
-  if (!machine.namespaces_problem.empty()) {
-    add(Severity::note, "no-namespaces",
-        fmt::format("network, UTS, mount and PID namespaces cannot be made: {}", machine.namespaces_problem),
-        "no campuses can be emulated here", "run as root on a kernel with namespaces");
-  }
-  if (!machine.tun_problem.empty()) {
-    add(Severity::note, "no-tun", fmt::format("no TUN device can be made: {}", machine.tun_problem),
-        "no wide-area link can be emulated here", "load the tun module, and make /dev/net/tun accessible");
+  if (!machine.lab_problem.empty()) {
+    add(Severity::note, "no-lab", fmt::format("no lab can be made here: {}", machine.lab_problem),
+        "wide-area links cannot be rehearsed on this machine", "see what is missing with lockstep lab check");
   }
   return found;
 }

@@ -12,16 +12,14 @@ namespace lockstep::campaign {
 /// What this one machine has for running Lockstep.
 struct LocalMachine {
   HostFacts facts;
-  Programs programs;               ///< empty where there is none
-  std::string launcher_problem;    ///< why there is no launcher; else empty
-  std::string rank_problem;        ///< why there is no rank program; else empty
-  std::string namespaces_problem;  ///< why hosts cannot be emulated by namespaces here; else empty
-  std::string tun_problem;         ///< why no link can be emulated over /dev/net/tun; else empty
-  std::vector<std::string> gpus;   ///< as the NVIDIA driver names them
+  Programs programs;             ///< empty where there is none
+  std::string launcher_problem;  ///< why there is no launcher; else empty
+  std::string rank_problem;      ///< why there is no rank program; else empty
+  std::string lab_problem;  ///< why campuses cannot be emulated here; else empty. Whoever knows labs sets it
+  std::vector<std::string> gpus;  ///< as the NVIDIA driver names them
 };
 
-/// Looks at this machine. Namespaces are tried out in a child process. Throws InputError when a program was
-/// chosen that does not exist.
+/// Looks at this machine. Throws InputError when a program was chosen that does not exist.
 [[nodiscard]] LocalMachine look_at_this_machine(const ProgramChoice& choice);
 
 /// What is in the way of running Lockstep here. A pure function.

@@ -330,11 +330,16 @@ Survey survey_of_one_machine(const plan::Plan& plan, const HostFacts& facts) {
   return survey;
 }
 
-SurveyFiles make_survey_files(const std::string& base, const std::string& plan_name, std::size_t hosts,
-                              std::int64_t utc_ns) {
-  const ResultsFolder folder = ResultsFolder::create(base, "doctor-" + plan_name, utc_ns);
+SurveyFiles make_survey_files(const ResultsFolder& folder, std::size_t hosts) {
   SurveyFiles files{folder.path()};
-  std::filesystem::create_directories(files.folder + "/answers");
+  std::error_code error;
+  std::filesystem::create_directories(files.folder + "/answers", error);
+  if (error) {
+    throw RunError({.what = "cannot make the folder " + files.folder + "/answers",
+                    .why = error.message(),
+                    .suggestion = {},
+                    .file = {}});
+  }
   write_text_file(files.orders(), "");
   for (std::uint32_t i = 0; i < hosts; ++i)
     write_text_file(files.answers(i), "");

@@ -7,6 +7,7 @@
 
 #include "harness/campaign/hosts.hpp"
 #include "harness/campaign/launcher.hpp"
+#include "harness/campaign/results_folder.hpp"
 #include "harness/campaign/stop_signals.hpp"
 #include "harness/campaign/survey_data.hpp"
 #include "harness/campaign/survey_messages.hpp"
@@ -18,6 +19,8 @@ namespace lockstep::campaign {
 struct SurveyOptions {
   Programs programs;
   std::string probe_program;  ///< this program: its subcommand `probe` runs on every host
+  /// Asked for each host alone: its launcher then runs on it, so that in a lab a link that is down keeps no
+  /// probe from starting.
   LauncherPrefix launcher_prefix;
   Surroundings surroundings = this_machine();
   std::vector<HostSlots> hostfile;
@@ -39,10 +42,8 @@ struct SurveyOptions {
 /// What a survey of a colocated plan comes to: all its sites are on the machine with these facts.
 [[nodiscard]] Survey survey_of_one_machine(const plan::Plan& plan, const HostFacts& facts);
 
-/// Makes `DIR/doctor-<plan>-<UTC>/` with what a survey of these hosts needs. Throws InputError when it cannot
-/// be made.
-[[nodiscard]] SurveyFiles make_survey_files(const std::string& base, const std::string& plan_name,
-                                            std::size_t hosts, std::int64_t utc_ns);
+/// Makes what a survey of so many hosts needs in a folder that all of them see. Throws RunError.
+[[nodiscard]] SurveyFiles make_survey_files(const ResultsFolder& folder, std::size_t hosts);
 
 /// What goes on, in a few words: a survey takes a while.
 using SurveyNews = std::function<void(const std::string&)>;

@@ -16,17 +16,18 @@ void lower(std::optional<double>& least, double value) {
   least = least ? std::min(*least, value) : value;
 }
 
-void add_path(SiteDirection& direction, const PathReport& path, std::vector<double>& medians_s) {
+void add_trips(SiteDirection& direction, const watch::RoundTrips& trips, std::vector<double>& medians_s) {
+  lower(direction.min_s, trips.min_s);
+  medians_s.push_back(trips.p50_s);
+  if (trips.p99_s)
+    direction.p99_s = std::max(direction.p99_s.value_or(0.0), *trips.p99_s);
+}
+
+void add_path(SiteDirection& direction, const PathReport& path) {
   ++direction.pairs;
   if (path.address.empty())
     return;
   ++direction.reachable;
-  if (path.trips && path.trips->exchanges > 0) {
-    lower(direction.min_s, path.trips->min_s);
-    medians_s.push_back(path.trips->p50_s);
-    if (path.trips->p99_s)
-      direction.p99_s = std::max(direction.p99_s.value_or(0.0), *path.trips->p99_s);
-  }
   // Where not one arrives, datagrams are blocked and not lost.
   if (path.train && path.train->error.empty() && path.train->received > 0) {
     direction.sent += path.train->sent;
@@ -110,7 +111,14 @@ std::vector<SiteDirection> site_directions(const SurveyView& view, const Survey&
   };
   for (const PathReport& path : survey.paths) {
     Entry& entry = entry_of(path.from, path.to);
-    add_path(entry.direction, path, entry.medians_s);
+    add_path(entry.direction, path);
+    if (!path.trips || path.trips->exchanges == 0)
+      continue;
+    add_trips(entry.direction, *path.trips, entry.medians_s);
+    // A round trip goes both ways.
+    Entry& back = entry_of(path.to, path.from);
+    if (&back != &entry)
+      add_trips(back.direction, *path.trips, back.medians_s);
   }
   for (const StreamReport& stream : survey.streams) {
     SiteDirection& direction = entry_of(stream.from, stream.to).direction;
@@ -133,7 +141,8 @@ std::vector<SiteDirection> site_directions(const SurveyView& view, const Survey&
 }
 
 std::string some_of(const std::vector<std::string>& names, std::size_t most) {
-  if (names.size() <= most)
+  // "and 1 more" is no shorter than a name.
+  if (names.size() <= most + 1)
     return join(names, ", ");
   const std::vector<std::string> first(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(most));
   return fmt::format("{} and {} more", join(first, ", "), names.size() - most);

@@ -45,7 +45,7 @@ struct SiteDirection {
   SiteId to;
   std::uint32_t pairs = 0;      ///< with a report
   std::uint32_t reachable = 0;  ///< of them
-  std::optional<double> min_s;  ///< shortest round trip of any pair
+  std::optional<double> min_s;  ///< shortest round trip of any pair, measured from either end
   std::optional<double> p50_s;  ///< median over pairs of their medians
   std::optional<double> p99_s;  ///< the worst pair's; of pairs with 100 exchanges
   std::uint32_t sent = 0;       ///< datagrams, of pairs where any arrived

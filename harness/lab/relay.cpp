@@ -27,8 +27,8 @@ constexpr std::int64_t kLateNs = 1'000'000;
 constexpr std::size_t kLargestFrame = sizeof(VirtioHeader) + 65'536;
 constexpr int kPacketsPerTurn = 64;  // before other sites and what is due get their turn
 constexpr int kRealTimePriority = 1;
-// The least that a packet needs beside the link's delay, one way: through two bridges, two routers and this relay,
-// all of them awake. A part of every delay asked for; no more than that, for no packet may be early.
+// The least that a packet needs beside the link's delay, one way: through two bridges, two routers and this
+// relay, all of them awake. A part of every delay asked for; no more than that, for no packet may be early.
 constexpr std::int64_t kHopNs = 15'000;
 constexpr int kNiceness = -15;
 

@@ -202,8 +202,7 @@ std::string local_text(const campaign::LocalMachine& machine, const std::vector<
   add("clock", fmt::format("{}, source {}", facts.clock_state.empty() ? "state not known" : facts.clock_state,
                            facts.clock_source.empty() ? kUnknown : facts.clock_source));
   add("GPUs", machine.gpus.empty() ? "none (the NVIDIA driver lists none)" : join(machine.gpus, ", "));
-  add("namespaces", or_problem("yes: hosts can be emulated", machine.namespaces_problem));
-  add("/dev/net/tun", or_problem("yes: links can be emulated", machine.tun_problem));
+  add("lab", or_problem("yes: campuses can be emulated", machine.lab_problem));
   return paint(style, Emphasis::strong, "This machine: " + facts.host_name) + "\n" + table.render(style) +
          "\n" + findings_text(findings, style);
 }

@@ -157,8 +157,7 @@ std::string local_json(const campaign::LocalMachine& machine,
                {"launcher", machine.programs.launcher},
                {"rank_program", machine.programs.rank_program},
                {"gpus", machine.gpus},
-               {"namespaces_problem", machine.namespaces_problem},
-               {"tun_problem", machine.tun_problem},
+               {"lab_problem", machine.lab_problem},
                {"findings", findings_json(findings)}});
 }
 

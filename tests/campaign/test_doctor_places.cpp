@@ -101,6 +101,17 @@ TEST(DoctorPlaces, NoiseAccusesNobody) {
   EXPECT_THAT(misplaced(plan, survey), IsEmpty());
 }
 
+TEST(DoctorPlaces, SitesSixteenKilometresApartAreNotOnePlaceForTheJitterOfOthers) {
+  const plan::Plan plan = three_sites();
+  Survey survey = survey_of(plan, {kA, kA, kB, kB, kC, kC}, {0, 0, 1, 1, 2, 2});
+  for (PathReport& path : survey.paths) {
+    if (path.from < 4 && path.to < 4 && path.trips->min_s > kInsideS)
+      path.trips->min_s = 0.22e-3;
+    path.trips->p50_s = path.trips->min_s + 0.4e-3;
+  }
+  EXPECT_THAT(of_kind(examine(plan, survey), "one-place"), IsEmpty());
+}
+
 TEST(DoctorPlaces, TwoSitesAtOnePlace) {
   const plan::Plan plan = careful_plan();
   const auto found = of_kind(examine(plan, survey_of(plan, {kA, kA, kB, kB}, {0, 0, 0, 0})), "one-place");

@@ -147,8 +147,7 @@ TEST_F(SurveyFolder, AFileThatTheControllerDidNotMakeIsAFolderThatIsNotShared) {
 }
 
 TEST_F(SurveyFolder, HasAFileForEachHost) {
-  const SurveyFiles files = make_survey_files(folder_.string(), "my plan", 2, 1'800'000'000'000'000'000);
-  EXPECT_THAT(files.folder, HasSubstr("doctor-my-plan-20270115T080000Z"));
+  const SurveyFiles files = make_survey_files(ResultsFolder::create(folder_.string(), "doctor-x", 0), 2);
   EXPECT_TRUE(std::filesystem::exists(files.orders()));
   EXPECT_TRUE(std::filesystem::exists(files.answers(1)));
   EXPECT_FALSE(std::filesystem::exists(files.answers(2)));
@@ -247,13 +246,13 @@ TEST(LocalFindings, WhatIsInTheWayHere) {
   machine.facts = healthy_facts(0);
   EXPECT_THAT(local_findings(machine), IsEmpty());
   machine.launcher_problem = "mpirun is not in PATH";
-  machine.tun_problem = "No such file or directory";
+  machine.lab_problem = "no /dev/net/tun";
   machine.facts.clock_state = "not synchronised";
   const auto findings = local_findings(machine);
   ASSERT_THAT(findings, SizeIs(3));
   EXPECT_EQ(findings[0].kind, "no-launcher");
   EXPECT_EQ(findings[0].severity, Severity::error);
-  EXPECT_EQ(of_kind(findings, "no-tun").at(0).severity, Severity::note);
+  EXPECT_EQ(of_kind(findings, "no-lab").at(0).severity, Severity::note);
 }
 
 }  // namespace
