@@ -300,8 +300,7 @@ UniqueFd take_name(const LabFolder& folder) {
 
 void give_name_back(const LabFolder& folder) {
   try {
-    const UniqueFd held = folder.lock();
-    folder.remove();
+    static_cast<void>(folder.remove_if_dead());  // not what another has made under this name meanwhile
   } catch (const RunError& error) {
     log_warning(error.problem().one_line());
   }
@@ -349,6 +348,7 @@ int do_and_report(UniqueFd& report, const std::function<void()>& work) {
     server.run();
     last_client = server.take_last_client();
   });
+  socket.reset();  // still here when the lab did not come up
   give_name_back(folder);
   ::_exit(code);
 }
