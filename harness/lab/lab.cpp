@@ -217,6 +217,7 @@ void Lab::change_link(const std::string& a, const std::string& b, bool one_way,
                       const std::vector<KeyValue>& changes, std::int64_t for_ns) {
   const auto affected = directions(a, b, one_way);
   std::vector<LinkSettings> changed;
+  changed.reserve(affected.size());
   for (const Direction direction : affected)
     changed.push_back(lab::apply(relay_->settings(direction), changes));  // all are good, or none is changed
   for (std::size_t i = 0; i < affected.size(); ++i) {

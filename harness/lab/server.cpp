@@ -6,6 +6,7 @@
 #include <csignal>
 #include <cstring>
 #include <filesystem>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <span>
@@ -303,6 +304,30 @@ UniqueFd take_name(const LabFolder& folder) {
   return listen_on(folder.socket());
 }
 
+void give_name_back(const LabFolder& folder) {
+  try {
+    static_cast<void>(folder.remove_if_dead());  // not what another has made under this name meanwhile
+  } catch (const RunError& error) {
+    log_warning(error.problem().one_line());
+  }
+}
+
+/// Does `work` and returns the exit code that this means; a problem is told to `report` while that is open.
+int do_and_report(UniqueFd& report, const std::function<void()>& work) {
+  try {
+    work();
+    return 0;
+  } catch (const InputError& error) {
+    if (report.valid())
+      send_message(report.get(), problem_json(error.problem(), true));
+    return static_cast<int>(ExitCode::bad_input);
+  } catch (const RunError& error) {
+    if (report.valid())
+      send_message(report.get(), problem_json(error.problem(), false));
+    return static_cast<int>(ExitCode::run_failed);
+  }
+}
+
 [[noreturn]] void run_server(const ServerSettings& settings, UniqueFd owner, UniqueFd report) {
   ::setsid();
   ::prctl(PR_SET_NAME, "lockstep-lab");
@@ -312,38 +337,25 @@ UniqueFd take_name(const LabFolder& folder) {
   close_all_but({owner.get(), report.get()});
   static_cast<void>(::chdir("/"));
   const LabFolder folder(settings.name);
-  bool is_ours = false;
-  int code = 0;
-  try {
-    UniqueFd socket = take_name(folder);
-    is_ours = true;
+  UniqueFd socket;
+  int code = do_and_report(report, [&] { socket = take_name(folder); });
+  if (!socket.valid())
+    ::_exit(code);
+  UniqueFd last_client;  // learns by the end of this process that it is done
+  code = do_and_report(report, [&] {
     detach(folder);
     gain_privilege();
     UniqueFd signals = block_signals();
     write_remote_shell(settings, folder);
-    UniqueFd last_client;
-    {
-      Lab lab(settings.spec, folder, settings.shared);
-      send_message(report.get(), Json::object());
-      report.reset();
-      Server server(lab, folder, std::move(socket), std::move(signals), std::move(owner));
-      server.run();
-      last_client = server.take_last_client();
-    }
-    const UniqueFd held = folder.lock();
-    folder.remove();
-    ::_exit(code);  // which tells the last client that it is done
-  } catch (const InputError& error) {
-    if (report.valid())
-      send_message(report.get(), problem_json(error.problem(), true));
-    code = static_cast<int>(ExitCode::bad_input);
-  } catch (const RunError& error) {
-    if (report.valid())
-      send_message(report.get(), problem_json(error.problem(), false));
-    code = static_cast<int>(ExitCode::run_failed);
-  }
-  if (is_ours)
-    folder.remove();
+    Lab lab(settings.spec, folder, settings.shared);
+    send_message(report.get(), Json::object());
+    report.reset();
+    Server server(lab, folder, std::move(socket), std::move(signals), std::move(owner));
+    server.run();
+    last_client = server.take_last_client();
+  });
+  socket.reset();  // still here when the lab did not come up
+  give_name_back(folder);
   ::_exit(code);
 }
 

@@ -69,12 +69,12 @@ class Link(LabTest):
                     got = self.measured(lambda: self.goodput_mbps("10.2.0.1"), lambda got: self.assertLessEqual(
                         abs(got - asked_mbps), 0.05 * asked_mbps, f"{got} Mb/s for {asked_mbps} Mb/s"))
                 except AssertionError:
-                    # A machine whose cores are taken by others shows itself, not the link: a cable without any relay.
-                    self.serve_iperf("a2")
-                    cable_mbps = self.goodput_mbps("10.1.0.2")
-                    if cable_mbps > 2 * asked_mbps:
+                    # Where the machine is busy or the build is slow, even a link without a rate is not fast enough.
+                    self.link("rate=0")
+                    unlimited_mbps = self.goodput_mbps("10.2.0.1")
+                    if unlimited_mbps > 2 * asked_mbps:
                         raise
-                    self.skipTest(f"a plain cable carries {cable_mbps:.0f} Mb/s on this machine just now")
+                    self.skipTest(f"without a rate this build carries {unlimited_mbps:.0f} Mb/s here and now")
                 print(f"rate asked {asked_mbps} Mb/s, goodput {got:.1f} Mb/s")
 
     def lost_of(self, packets, kind, *words):
