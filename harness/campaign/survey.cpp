@@ -228,7 +228,7 @@ class SurveyRun {
 
   [[nodiscard]] std::string end_text(std::uint32_t i, const ProcessEnd& end) const {
     const std::string log = read_log_tail(files_.log(i));
-    if (const std::string error = last_error_line(log); !error.empty())
+    if (std::string error = last_error_line(log); !error.empty())
       return error;
     const auto diagnosis = diagnose({.exit_status = end.exit_status,
                                      .log = log,
