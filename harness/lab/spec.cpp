@@ -79,6 +79,7 @@ class SpecReader {
         continue;
       }
       std::vector<std::string> names;
+      names.reserve(known.size());
       for (const Known& entry : known)
         names.emplace_back(entry.key);
       const auto nearest = nearest_match(key.str(), names);
