@@ -9,6 +9,7 @@
 #include "harness/core/error.hpp"
 #include "harness/core/log.hpp"
 #include "harness/lab/lab_folder.hpp"
+#include "harness/lab/privilege.hpp"
 #include "harness/lab/server.hpp"
 #include "harness/lab/wire.hpp"
 
@@ -47,6 +48,9 @@ LabSession::LabSession(const std::string& spec_path, const plan::Plan& plan,
                        const std::vector<campaign::HostSlots>& hostfile)
     : spec_(lab::load_spec(spec_path)), name_(fmt::format("{}-{}", spec_.name, ::getpid())) {
   check_hosts(spec_, plan, hostfile);
+  // Now, before anything is written.
+  if (auto problem = lab::why_no_lab())
+    throw RunError(std::move(*problem));
 }
 
 void LabSession::bring_up(const std::string& results_folder, const campaign::Programs& programs) {
