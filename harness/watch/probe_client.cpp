@@ -99,6 +99,7 @@ OpenedProbe open_probe(const Peer& peer, double deadline_s) {
   const auto unsettled = [](const Candidate& candidate) { return !candidate.settled; };
   while (std::any_of(candidates.begin(), candidates.end(), unsettled)) {
     std::vector<pollfd> waiting;
+    waiting.reserve(candidates.size());
     for (const Candidate& candidate : candidates) {
       // A negative descriptor is passed over.
       waiting.push_back({candidate.settled ? -1 : candidate.fd.get(), POLLOUT, 0});

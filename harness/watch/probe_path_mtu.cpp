@@ -35,10 +35,11 @@ class SizeProbe {
     if (!fd_.valid() || ::connect(fd_.get(), target.get(), target.length) != 0)
       return;
     // PROBE: do not fragment, and do not believe what the kernel has learnt of this path.
-    const int how = target.family() == AF_INET6 ? IPV6_PMTUDISC_PROBE : IP_PMTUDISC_PROBE;
-    ready_ = target.family() == AF_INET6
-                 ? ::setsockopt(fd_.get(), IPPROTO_IPV6, IPV6_MTU_DISCOVER, &how, sizeof how) == 0
-                 : ::setsockopt(fd_.get(), IPPROTO_IP, IP_MTU_DISCOVER, &how, sizeof how) == 0;
+    const bool v6 = target.family() == AF_INET6;
+    const int how = IP_PMTUDISC_PROBE;
+    static_assert(IP_PMTUDISC_PROBE == IPV6_PMTUDISC_PROBE);
+    ready_ = ::setsockopt(fd_.get(), v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_MTU_DISCOVER : IP_MTU_DISCOVER,
+                          &how, sizeof how) == 0;
   }
   [[nodiscard]] bool ready() const { return ready_; }
   [[nodiscard]] int fd() const { return fd_.get(); }

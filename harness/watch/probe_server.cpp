@@ -19,7 +19,7 @@ constexpr std::int64_t kFrameNs = 10'000'000'000;  // for the rest of a frame th
 constexpr std::size_t kMostConnections = 64;
 constexpr std::size_t kMostTrains = 4096;
 constexpr std::size_t kMostDatagrams = 65536;  // of one train: a stranger must not fill the memory
-constexpr std::size_t kReadBytes = 256 * 1024;
+constexpr std::size_t kReadBytes = std::size_t{256} * 1024;
 
 std::int64_t soon() {
   return monotonic_ns() + kLookNs;

@@ -18,7 +18,7 @@ namespace {
 
 constexpr double kRampShare = 0.3;  // TCP finds its rate in this part of the time
 constexpr double kDrainS = 10.0;    // for what is still queued when the time is over
-constexpr std::size_t kWriteBytes = 256 * 1024;
+constexpr std::size_t kWriteBytes = std::size_t{256} * 1024;
 
 std::uint64_t retransmits_of(int fd) {
   tcp_info info{};
@@ -38,6 +38,7 @@ void fill(std::vector<Stream>& streams, std::int64_t end_ns) {
   const std::vector<std::byte> data(kWriteBytes);
   while (monotonic_ns() < end_ns) {
     std::vector<pollfd> waiting;
+    waiting.reserve(streams.size());
     for (const Stream& stream : streams)
       waiting.push_back({stream.broken ? -1 : stream.fd.get(), POLLOUT, 0});
     const std::int64_t left_ms = (end_ns - monotonic_ns()) / 1'000'000 + 1;
