@@ -13,8 +13,8 @@ namespace lockstep::app {
 /// A lab for one command: it is there while this lives, and gone when this process is, however it ends.
 class LabSession {
  public:
-  /// Reads the specification and checks that the plan's hosts are in the lab (InputError otherwise) and that a
-  /// lab can be made here (else RunError).
+  /// Reads the specification and checks that the plan's hosts are in the lab (InputError otherwise) and that
+  /// a lab can be made here (else RunError).
   LabSession(const std::string& spec_path, const plan::Plan& plan,
              const std::vector<campaign::HostSlots>& hostfile);
 

@@ -98,7 +98,7 @@ ExitCode up(const LabRequest& request) {
                   "  lockstep lab down                  takes it down\n",
                   name, hosts, settings.spec.sites.size(), settings.spec.sites.front().hosts.front()));
   if (request.slurm)
-    print_out("  lockstep lab exec login -- sbatch scripts/slurm/acceptance.sbatch\n");
+    print_out("  lockstep lab exec login -- sbatch --nodelist=HOSTS scripts/slurm/acceptance.sbatch PLAN\n");
   return ExitCode::certified;
 }
 

@@ -17,7 +17,7 @@ SOURCE = ""
 METRO = "configs/lab/metro.toml"
 # The story of the quickstart in seconds: 100 short steps a leg, and criteria that only a broken network fails on a busy machine.
 SHORT = {
-    "compute.paced_gflops": 13, "run.steps": 50, "run.rounds": 2, "run.op_stamp_steps": 2, "criteria.min_steps": 100, "criteria.eta_a": 0.5,
+    "compute.paced_gflops": 15, "compute.paced_memory_gbps": 0.3, "run.steps": 50, "run.rounds": 2, "run.op_stamp_steps": 2, "criteria.min_steps": 100, "criteria.eta_a": 0.5,
     "criteria.eta_a_plus": 0.6, "criteria.eta_b": 0.4, "criteria.eta_max": 100, "criteria.tail_ratio_max": 1000,
     "criteria.exposed_wan_max": 0.5, "criteria.site_contribution_min": 0.05, "criteria.effective_time_min": 0.2,
     "criteria.clock_bound_max": 0.9,
@@ -165,7 +165,7 @@ class SlurmTest(RehearsalTest):
         os.makedirs(self.results, exist_ok=True)
         log = os.path.join(self.results, "job.log")
         self.lab.run("login", "env", f"LOCKSTEP={lab_fixture.LOCKSTEP}", f"LOCKSTEP_RESULTS={self.results}", "sbatch", "--wait",
-                     "--nodes=6", "--ntasks-per-node=1", "--time=10", f"--chdir={SOURCE}", f"--output={log}",
+                     "--nodelist=a1,b1,c1", "--ntasks-per-node=1", "--time=10", f"--chdir={SOURCE}", f"--output={log}",
                      os.path.join(SOURCE, "scripts/slurm/acceptance.sbatch"), os.path.join(SOURCE, "configs/metro.toml"),
                      *set_options(SHORT), timeout=LIMIT_S, check=False)
         with open(log, encoding="utf-8") as file:
