@@ -36,18 +36,23 @@ class Link(LabTest):
         self.lab.link("a", "b", *words)
 
     def test_round_trip(self):
-        def measure():
-            said = self.lab.run("a1", "ping", "-n", "-c", "25", "-i", "0.02", "10.2.0.1").stdout
+        def median_ms(address):
+            said = self.lab.run("a1", "ping", "-n", "-c", "25", "-i", "0.02", address).stdout
             times = [float(t) for t in re.findall(r"time=([0-9.]+) ms", said)]
             self.assertGreaterEqual(len(times), 20, said)
             return statistics.median(times)
+
+        def measure():
+            # What the sites themselves take comes on top, and is more on a machine that is busy with other things.
+            inside_ms = median_ms("10.1.0.2")
+            return median_ms("10.2.0.1") - min(inside_ms, 0.1)
 
         for asked_ms in (0.2, 2.0, 20.0, 120.0):
             with self.subTest(rtt=asked_ms):
                 self.link(f"rtt={asked_ms}ms")
                 got = self.measured(measure, lambda got: self.assertLessEqual(
-                    abs(got - asked_ms), 0.02 * asked_ms + 0.15, f"rtt of {got} ms for {asked_ms} ms"))
-                print(f"rtt asked {asked_ms} ms, median {got} ms")
+                    abs(got - asked_ms), 0.02 * asked_ms + 0.15, f"rtt of {got} ms for {asked_ms} ms"), attempts=6)
+                print(f"rtt asked {asked_ms} ms, median {got:.3f} ms on top of a site's own")
 
     def serve_iperf(self, host):
         server = self.lab.start(host, "iperf3", "-s", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
