@@ -22,6 +22,7 @@
 
 #include "harness/core/error.hpp"
 #include "harness/core/posix.hpp"
+#include "harness/lab/new_process.hpp"
 
 namespace lockstep::lab {
 namespace {
@@ -95,17 +96,6 @@ void mount_own_folders(const HostSettings& settings, int report) {
     int signal = 0;
     ::sigwait(&children, &signal);
   }
-}
-
-/// Signals as a new program expects them.
-void reset_signals() {
-  struct sigaction action {};
-  action.sa_handler = SIG_DFL;
-  for (int signal = 1; signal < NSIG; ++signal)
-    ::sigaction(signal, &action, nullptr);
-  sigset_t none;
-  ::sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
 void die_with_parent(pid_t parent) {

@@ -18,6 +18,7 @@
 
 #include "harness/core/error.hpp"
 #include "harness/core/posix.hpp"
+#include "harness/lab/new_process.hpp"
 #include "harness/lab/wire.hpp"
 
 namespace lockstep::lab {
@@ -35,16 +36,6 @@ std::vector<char*> pointers(const std::vector<std::string>& texts) {
     result.push_back(const_cast<char*>(text.c_str()));
   result.push_back(nullptr);
   return result;
-}
-
-void restore_signals() {
-  struct sigaction action {};
-  action.sa_handler = SIG_DFL;
-  for (int signal = 1; signal < NSIG; ++signal)
-    ::sigaction(signal, &action, nullptr);
-  sigset_t none;
-  ::sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
 /// All that the new process needs: between fork and exec it allocates nothing, since the relay's thread may
@@ -161,7 +152,7 @@ pid_t start_on_host(pid_t init, const RemoteCommand& command, const std::vector<
   ::prctl(PR_SET_NAME, "lab-exec");
   if (::getppid() != parent)
     ::_exit(1);
-  restore_signals();
+  reset_signals();
   static_cast<void>(::signal(SIGPIPE, SIG_IGN));
   close_all_but(kept);
   const std::array<int, 3> fds{kept[0], kept[1], kept[2]};
@@ -169,7 +160,7 @@ pid_t start_on_host(pid_t init, const RemoteCommand& command, const std::vector<
     const int stat = ::open("/proc/1/stat", O_RDONLY | O_CLOEXEC);
     const pid_t program = ::fork();
     if (program == 0) {
-      restore_signals();
+      reset_signals();
       become(prepared, fds);
     }
     started.reset();

@@ -393,15 +393,7 @@ UniqueFd start_lab(const ServerSettings& settings, Lifetime lifetime) {
   if (!message)
     throw RunError(
         {.what = "the lab did not come up", .why = "its process died", .suggestion = {}, .file = {}});
-  if (const auto problem = message->json.find("problem"); problem != message->json.end()) {
-    Problem told{.what = problem->value("what", ""),
-                 .why = problem->value("why", ""),
-                 .suggestion = problem->value("suggestion", ""),
-                 .file = {}};
-    if (problem->value("bad_input", false))
-      throw InputError(std::move(told));
-    throw RunError(std::move(told));
-  }
+  throw_if_problem(message->json);
   return owner_write;
 }
 

@@ -135,6 +135,19 @@ std::optional<Message> receive_message(int socket) {
   return message;
 }
 
+void throw_if_problem(const nlohmann::ordered_json& answer) {
+  const auto problem = answer.find("problem");
+  if (problem == answer.end())
+    return;
+  Problem told{.what = problem->value("what", ""),
+               .why = problem->value("why", ""),
+               .suggestion = problem->value("suggestion", ""),
+               .file = {}};
+  if (problem->value("bad_input", false))
+    throw InputError(std::move(told));
+  throw RunError(std::move(told));
+}
+
 Conversation converse(const std::string& lab, const nlohmann::ordered_json& request,
                       const std::vector<int>& fds) {
   Conversation conversation{connect_to(lab), {}};
@@ -142,15 +155,7 @@ Conversation converse(const std::string& lab, const nlohmann::ordered_json& requ
   auto answer = receive_message(conversation.socket.get());
   if (!answer)
     fail("the lab did not answer", "its process has died");
-  if (const auto problem = answer->json.find("problem"); problem != answer->json.end()) {
-    Problem told{.what = problem->value("what", ""),
-                 .why = problem->value("why", ""),
-                 .suggestion = problem->value("suggestion", ""),
-                 .file = {}};
-    if (problem->value("bad_input", false))
-      throw InputError(std::move(told));
-    throw RunError(std::move(told));
-  }
+  throw_if_problem(answer->json);
   conversation.answer = std::move(answer->json);
   return conversation;
 }

@@ -30,6 +30,9 @@ void send_message(int socket, const nlohmann::ordered_json& json, const std::vec
 /// nullopt when the other side closed instead of speaking. Throws RunError for anything that is no message.
 [[nodiscard]] std::optional<Message> receive_message(int socket);
 
+/// Throws the Problem that an answer tells of, as InputError or RunError; returns when it tells of none.
+void throw_if_problem(const nlohmann::ordered_json& answer);
+
 /// Sends one request to a lab and returns the answer. Throws InputError when there is no such lab, and
 /// whatever Problem the lab answered with, as InputError or RunError.
 [[nodiscard]] nlohmann::ordered_json ask(const std::string& lab, const nlohmann::ordered_json& request);
