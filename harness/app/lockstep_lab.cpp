@@ -151,10 +151,11 @@ std::string status_text(const Json& status, const report::Style& style) {
   return text + "\n" + hosts.render(style) + "\n" + links.render(style) +
          fmt::format(
              "\nrelay: scheduled {}; {} packets delivered over 1 ms late (worst {} us), {} refused, {} "
-             "beyond memory, {} without a route\n",
+             "beyond memory, {} without a route, {} dropped by queues of this machine's kernel\n",
              relay.at("scheduling").get<std::string>(), relay.at("late_over_1ms").get<std::uint64_t>(),
              relay.at("worst_late_us").get<std::int64_t>(), relay.at("refused").get<std::uint64_t>(),
-             relay.at("overflowed").get<std::uint64_t>(), relay.at("unroutable").get<std::uint64_t>());
+             relay.at("overflowed").get<std::uint64_t>(), relay.at("unroutable").get<std::uint64_t>(),
+             relay.at("kernel_dropped").get<std::uint64_t>());
 }
 
 ExitCode status(const LabRequest& request) {

@@ -412,7 +412,15 @@ nlohmann::ordered_json Lab::status() const {
     }
   }
   const RelayCounters own = relay_->own_counters();
+  std::uint64_t kernel_dropped = 0;
+  for (const Site& site : sites_)
+    kernel_dropped += packets_dropped(site.router.init());
+  for (const Machine& machine : machines_) {
+    if (machine.host.is_alive())
+      kernel_dropped += packets_dropped(machine.host.init());
+  }
   json["relay"] = {{"scheduling", relay_->scheduling()},
+                   {"kernel_dropped", kernel_dropped},
                    {"unroutable", own.unroutable},
                    {"refused", own.refused},
                    {"overflowed", own.overflowed},

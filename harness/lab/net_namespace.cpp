@@ -4,6 +4,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <sstream>
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -17,6 +18,7 @@
 #include <unistd.h>
 
 #include "harness/core/error.hpp"
+#include "harness/core/posix.hpp"
 #include "harness/core/text.hpp"
 
 namespace lockstep::lab {
@@ -133,6 +135,30 @@ void write_sysctl(pid_t process, const std::map<std::string, std::string>& setti
       fail(fmt::format("cannot set {} = {} in a host of the lab", name, value), errno,
            "not every setting exists in a network namespace; remove it from the specification");
   }
+}
+
+std::uint64_t packets_dropped(pid_t process) {
+  // Two lines of headings, then a device each: its name and a colon, eight counters of what it received and
+  // eight of what it sent (proc(5)).
+  constexpr int kHeadings = 2;
+  constexpr int kReceivedDrops = 3;
+  constexpr int kSentDrops = 11;
+  std::istringstream text(read_text_file(fmt::format("/proc/{}/net/dev", process)));
+  std::string line;
+  for (int i = 0; i < kHeadings; ++i)
+    std::getline(text, line);
+  std::uint64_t dropped = 0;
+  while (std::getline(text, line)) {
+    const std::size_t name_end = line.find(':');
+    LOCKSTEP_EXPECT(name_end != std::string::npos, "a device's name in /proc/net/dev");
+    std::istringstream counters(line.substr(name_end + 1));
+    std::uint64_t count = 0;
+    for (int column = 0; counters >> count; ++column) {
+      if (column == kReceivedDrops || column == kSentDrops)
+        dropped += count;
+    }
+  }
+  return dropped;
 }
 
 InterfaceSwitch::InterfaceSwitch(pid_t process) {

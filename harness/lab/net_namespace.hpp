@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
@@ -33,6 +34,10 @@ void run_ip(pid_t process, const std::vector<std::string>& lines);
 
 /// Writes settings such as net.ipv4.ip_forward in the network namespace of `process`. Throws RunError.
 void write_sysctl(pid_t process, const std::map<std::string, std::string>& settings);
+
+/// Packets that the kernel dropped at the devices of the network namespace of `process`, because a queue of
+/// its own was full or nothing was there to take them. Throws RunError.
+[[nodiscard]] std::uint64_t packets_dropped(pid_t process);
 
 /// Switches interfaces of one network namespace on and off, at the price of one system call.
 class InterfaceSwitch {

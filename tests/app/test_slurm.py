@@ -127,7 +127,7 @@ class Slurm(unittest.TestCase):
     def test_the_time_limit_ends_a_run_at_a_step(self):
         self.submit(
             "acceptance.sbatch", ["--nodes=1", "--ntasks-per-node=4", "--time=1", "--signal=B:USR1@50"],
-            SOURCE / "configs" / "smoke.toml", "--set", "run.steps=3000", "--time-limit", "1-00",
+            SOURCE / "configs" / "smoke.toml", "--set", "run.steps=30000", "--time-limit", "1-00",
         )  # fmt: skip
         self.assertEqual(self.wait_for_end(), 4)
         self.assertIn("stopped by a signal", self.log())

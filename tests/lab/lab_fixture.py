@@ -96,6 +96,10 @@ class Lab:
     def counters(self, a, b):
         return self.link_state(a, b)["counters"]
 
+    def kernel_drops(self):
+        """Packets that this machine itself lost."""
+        return self.state()["relay"]["kernel_dropped"]
+
     def events(self):
         with open(os.path.join(self.state()["folder"], "events.jsonl"), encoding="utf-8") as file:
             return [json.loads(line) for line in file]
