@@ -109,7 +109,7 @@ class RankRun {
     where(RankPhase::stepping);
     // The executor sees to communications; this is for compute that never ends.
     double longest_s = plan_.deadlines.init_s;
-    watchdog_.enter("steps", plan_.deadlines.op_s + 5.0 * longest_s);
+    watchdog_.enter("steps", op_deadline_s() + 5.0 * longest_s);
     longest_s = 0.0;
     const std::uint32_t all = plan_.run.warmup_steps + plan_.run.steps;
     std::uint32_t done = 0;
@@ -124,7 +124,7 @@ class RankRun {
         record_corruption(step, corruption);
       const std::int64_t end_ns = clock_.now_ns();
       longest_s = std::max(longest_s, seconds_from_ns(end_ns - begin_ns));
-      watchdog_.extend(plan_.deadlines.op_s + 5.0 * longest_s);
+      watchdog_.extend(op_deadline_s() + 5.0 * longest_s);
       journal_->where().since_ns.store(end_ns, std::memory_order_relaxed);
       done = step + 1;
       journal_->where().completed_steps.store(done, std::memory_order_release);
@@ -146,20 +146,24 @@ class RankRun {
   /// Brings the evidence together.
   void collect() {
     where(RankPhase::collecting);
-    watchdog_.enter("collection of journals", plan_.deadlines.finalize_s);
-    mpi::barrier(topology_->leg, plan_.deadlines.finalize_s);
-    collect_journals(places_.journals, topology_->leg, plan_.deadlines.finalize_s);
+    watchdog_.enter("collection of journals", plan_.deadlines.merge_s);
+    mpi::barrier(topology_->leg, plan_.deadlines.merge_s);
+    collect_journals(places_.journals, topology_->leg, plan_.deadlines.merge_s);
     if (!options_.launched_by_controller && rank().value() == 0)
       merge_by_hand(plan_, meta_.leg, places_, stopped_early_ ? "interrupted" : "completed");
     where(RankPhase::finalizing);
     // Rank 0 may have merged for long; the others wait for it here and not in MPI_Finalize.
-    watchdog_.enter("end of the merge", 10.0 * plan_.deadlines.finalize_s);
-    mpi::barrier(topology_->leg, 10.0 * plan_.deadlines.finalize_s);
+    watchdog_.enter("end of the merge", 10.0 * plan_.deadlines.merge_s);
+    mpi::barrier(topology_->leg, 10.0 * plan_.deadlines.merge_s);
     where(RankPhase::done);
   }
 
  private:
   [[nodiscard]] RankId rank() const { return topology_->self; }
+  [[nodiscard]] double op_deadline_s() const {
+    const plan::Deadlines& deadlines = plan_.deadlines;
+    return deadlines.op_s > 0.0 ? deadlines.op_s : deadlines.first_op_s;
+  }
 
   void where(RankPhase phase) {
     record::WhereAbouts& where = journal_->where();
@@ -208,12 +212,12 @@ class RankRun {
       make_journal();
       buffers_ = std::make_unique<step::BufferSet>(graph_, compute_.backend->buffers_needed(), rank());
     });
-    stop_vote_.emplace(topology_->leg, plan_.deadlines.op_s);
+    stop_vote_.emplace(topology_->leg, op_deadline_s());
     fabric_ = fabric::make_fabric(plan_.fabric, graph_, topology_->leg, plan_.deadlines.init_s);
     validator_ = std::make_unique<fabric::PatternValidator>(graph_, rank(), plan_.validation.samples);
     step::ExecutorOptions execution;
     execution.wait = wait_.mode;
-    execution.op_deadline_s = plan_.deadlines.op_s;
+    execution.op_deadline_s = op_deadline_s();
     execution.validation_share = plan_.validation.step_share;
     executor_ = std::make_unique<step::Executor>(graph_, *compute_.backend, *fabric_, *buffers_, clock_,
                                                  journal_->recording(), validator_.get(), execution);
@@ -354,7 +358,7 @@ class RankRun {
         deadline
             ? failure_row(meta_, "deadline",
                           fmt::format("{} of step {} was not complete after its deadline of {:g} s", name,
-                                      step, plan_.deadlines.op_s))
+                                      step, op_deadline_s()))
             : failure_row(meta_, "transport", fmt::format("{} of step {}: {}", name, step, result.message));
     row.step = static_cast<std::int32_t>(step);
     row.op = static_cast<std::int32_t>(result.op.value());

@@ -20,9 +20,13 @@ constexpr double kLongestIntervals = 5.0;
 LegLimits leg_limits(const plan::Plan& plan, double expected_step_s, double slack_s) {
   const plan::Deadlines& deadlines = plan.deadlines;
   LegLimits limits;
-  limits.first_step_s = deadlines.launch_s + deadlines.init_s + slack_s;
-  limits.progress_s = std::max(kOpDeadlines * deadlines.op_s, kExpectedSteps * expected_step_s) + slack_s;
-  limits.finish_s = deadlines.finalize_s + slack_s;
+  limits.first_step_s =
+      deadlines.launch_s + deadlines.init_s + deadlines.site_map_s + 2.0 * deadlines.first_op_s + slack_s;
+  const double op_s = deadlines.op_s > 0.0 && deadlines.wan_op_s > 0.0
+                          ? std::max(deadlines.op_s, deadlines.wan_op_s)
+                          : std::max({deadlines.op_s, deadlines.wan_op_s, deadlines.first_op_s});
+  limits.progress_s = std::max(kOpDeadlines * op_s, kExpectedSteps * expected_step_s) + slack_s;
+  limits.finish_s = deadlines.merge_s + deadlines.finalize_s + slack_s;
   return limits;
 }
 

@@ -44,6 +44,10 @@ void keep_only(record::Evidence& evidence, const std::set<std::uint32_t>& kept) 
   keep_only(evidence.clock, is_kept);
   keep_only(evidence.stalls, is_kept);
   keep_only(evidence.failures, is_kept);
+  keep_only(evidence.incidents, is_kept);
+  keep_only(evidence.checkpoints, is_kept);
+  keep_only(evidence.probes, is_kept);
+  keep_only(evidence.drills, is_kept);
   keep_only(evidence.provenance, [&kept](const record::ProvenanceRow& row) {
     return row.leg < 0 || kept.contains(static_cast<std::uint32_t>(row.leg));
   });
@@ -61,6 +65,11 @@ void append_all(record::RunFileWriter& writer, const record::Evidence& evidence)
   append(evidence.clock);
   append(evidence.stalls);
   append(evidence.failures);
+  append(evidence.incidents);
+  append(evidence.checkpoints);
+  append(evidence.probes);
+  append(evidence.drills);
+  append(evidence.events);
   writer.flush();
   append(evidence.leg_ends);  // once they can be seen, so can all the rest
   writer.flush();

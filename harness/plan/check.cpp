@@ -407,6 +407,8 @@ void check_draft(Draft& draft) {
   resolve_legs(draft);
   check_compute(draft);
   check_mpi(draft);
+  resolve_drills(draft);
+  check_recovery(draft);
   check_run_length(draft);
   check_criteria(draft);
 }

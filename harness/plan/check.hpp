@@ -16,4 +16,10 @@ void check_shape(const Draft& draft);
 /// passes can be asked for declared_ranks().
 void check_hosts(const Draft& draft);
 
+/// Drills by themselves and against legs, sites and the run; a drill without a leg gets the joint one. After
+/// the legs.
+void resolve_drills(Draft& draft);
+/// The restart policy has what it needs.
+void check_recovery(const Draft& draft);
+
 }  // namespace lockstep::plan

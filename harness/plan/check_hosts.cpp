@@ -15,11 +15,12 @@ namespace {
 /// An entry and the site that it was written for.
 struct OwnedEntry {
   std::size_t site = 0;
+  const char* key = "hosts";  ///< or spares
   HostEntry entry;
 };
 
-Place place_of_entry(const Draft& draft, std::size_t site, std::size_t declared_index) {
-  return draft.place(fmt::format("site.{}.hosts.{}", site, declared_index));
+Place place_of_entry(const Draft& draft, const OwnedEntry& owned) {
+  return draft.place(fmt::format("site.{}.{}.{}", owned.site, owned.key, owned.entry.declared_index));
 }
 
 [[noreturn]] void refuse_twice(const Draft& draft, const OwnedEntry& first, const OwnedEntry& second) {
@@ -28,7 +29,7 @@ Place place_of_entry(const Draft& draft, std::size_t site, std::size_t declared_
       first.entry.text == second.entry.text
           ? fmt::format("host '{}'", second.entry.text)
           : fmt::format("hosts '{}' and '{}' overlap, so a host", first.entry.text, second.entry.text);
-  const Place place = place_of_entry(draft, second.site, second.entry.declared_index);
+  const Place place = place_of_entry(draft, second);
   if (first.site == second.site)
     throw InputError(problem_at(place,
                                 fmt::format("{} is named twice in site '{}'", what, sites[second.site].name),
@@ -39,22 +40,28 @@ Place place_of_entry(const Draft& draft, std::size_t site, std::size_t declared_
       "a rank there could not tell its site", "name it in one site only"));
 }
 
+void collect(const Draft& draft, std::size_t site, const char* key, const std::vector<std::string>& written,
+             std::vector<OwnedEntry>& owned) {
+  for (std::size_t i = 0; i < written.size(); ++i) {
+    try {
+      for (HostEntry& entry : parse_host(written[i], i))
+        owned.push_back({site, key, std::move(entry)});
+    } catch (const InputError& error) {
+      Problem problem = error.problem();
+      const Place place = draft.place(fmt::format("site.{}.{}.{}", site, key, i));
+      problem.file = place.file;
+      problem.line = place.line;
+      throw InputError(problem);
+    }
+  }
+}
+
 std::vector<OwnedEntry> collect(const Draft& draft) {
   std::vector<OwnedEntry> owned;
   const auto& sites = draft.plan.sites;
   for (std::size_t site = 0; site < sites.size(); ++site) {
-    for (std::size_t i = 0; i < sites[site].hosts.size(); ++i) {
-      try {
-        for (HostEntry& entry : parse_host(sites[site].hosts[i], i))
-          owned.push_back({site, std::move(entry)});
-      } catch (const InputError& error) {
-        Problem problem = error.problem();
-        const Place place = place_of_entry(draft, site, i);
-        problem.file = place.file;
-        problem.line = place.line;
-        throw InputError(problem);
-      }
-    }
+    collect(draft, site, "hosts", sites[site].hosts, owned);
+    collect(draft, site, "spares", sites[site].spares, owned);
   }
   return owned;
 }
@@ -104,6 +111,11 @@ void check_hosts(const Draft& draft) {
   for (std::size_t i = 0; i < sites.size(); ++i) {
     const std::string path = fmt::format("site.{}.hosts", i);
     if (draft.plan.placement == Placement::colocated) {
+      if (!sites[i].spares.empty())
+        throw InputError(problem_at(draft.place(fmt::format("site.{}.spares", i)),
+                                    fmt::format("site '{}' has spares", sites[i].name),
+                                    "placement = \"colocated\" puts every site on the machine that launches",
+                                    "remove spares, or set placement = \"by_host\""));
       if (!sites[i].hosts.empty())
         throw InputError(problem_at(draft.place(path), fmt::format("site '{}' has hosts", sites[i].name),
                                     "placement = \"colocated\" puts every site on the machine that launches",

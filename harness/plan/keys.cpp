@@ -69,6 +69,7 @@ std::vector<Key> make_table() {
       {"site.name", StringField{[](D d) -> Text { return d.plan.sites.back().name; }}, required},
       {"site.hosts", StringsField{[](D d) -> Texts { return d.plan.sites.back().hosts; }}, conditional},
       {"site.slots", integer([](D d) -> U32 { return d.plan.sites.back().slots; }, 1, 1024)},
+      {"site.spares", StringsField{[](D d) -> Texts { return d.plan.sites.back().spares; }}},
       {"leg.name", StringField{[](D d) -> Text { return d.legs.back().name; }}, required},
       {"leg.kind",
        choice<LegKind>([](D d) -> LegKind& { return d.legs.back().kind; },
@@ -142,8 +143,45 @@ std::vector<Key> make_table() {
       {"validation.samples", integer([](D d) -> U32 { return d.plan.validation.samples; }, 1, 1048576)},
       {"deadlines.launch_s", above_zero([](D d) -> F64 { return d.plan.deadlines.launch_s; }, kAWeek)},
       {"deadlines.init_s", above_zero([](D d) -> F64 { return d.plan.deadlines.init_s; }, kAWeek)},
-      {"deadlines.op_s", above_zero([](D d) -> F64 { return d.plan.deadlines.op_s; }, kAWeek)},
+      {"deadlines.site_map_s", above_zero([](D d) -> F64 { return d.plan.deadlines.site_map_s; }, kAWeek)},
+      {"deadlines.first_op_s", above_zero([](D d) -> F64 { return d.plan.deadlines.first_op_s; }, kAWeek)},
+      {"deadlines.op_s", number([](D d) -> F64 { return d.plan.deadlines.op_s; }, 0.0, kAWeek)},
+      {"deadlines.wan_op_s", number([](D d) -> F64 { return d.plan.deadlines.wan_op_s; }, 0.0, kAWeek)},
+      {"deadlines.step_s", number([](D d) -> F64 { return d.plan.deadlines.step_s; }, 0.0, kAWeek)},
+      {"deadlines.least_s", above_zero([](D d) -> F64 { return d.plan.deadlines.least_s; }, kAWeek)},
+      {"deadlines.merge_s", above_zero([](D d) -> F64 { return d.plan.deadlines.merge_s; }, kAWeek)},
       {"deadlines.finalize_s", above_zero([](D d) -> F64 { return d.plan.deadlines.finalize_s; }, kAWeek)},
+      {"recovery.policy", choice<RestartPolicy>([](D d) -> RestartPolicy& { return d.plan.recovery.policy; },
+                                                {RestartPolicy::stop, RestartPolicy::same,
+                                                 RestartPolicy::exclude, RestartPolicy::spare})},
+      {"recovery.max_restarts", integer([](D d) -> U32 { return d.plan.recovery.max_restarts; }, 0, 1000)},
+      {"recovery.backoff_s", number([](D d) -> F64 { return d.plan.recovery.backoff_s; }, 0.0, kAWeek)},
+      {"recovery.checkpoint_steps",
+       integer([](D d) -> U32 { return d.plan.recovery.checkpoint_steps; }, 0, 1000000)},
+      {"recovery.checkpoint_folder",
+       StringField{[](D d) -> Text { return d.plan.recovery.checkpoint_folder; }}},
+      {"recovery.checkpoint_bytes_per_parameter",
+       number([](D d) -> F64 { return d.plan.recovery.checkpoint_bytes_per_parameter; }, 0.0, 1000.0)},
+      {"probes.per_second", number([](D d) -> F64 { return d.plan.probes.per_second; }, 0.0, 1000.0)},
+      {"drill.kind",
+       choice<DrillKind>([](D d) -> DrillKind& { return d.plan.drills.back().kind; },
+                         {DrillKind::kill, DrillKind::crash, DrillKind::abort, DrillKind::stop,
+                          DrillKind::slow, DrillKind::hang, DrillKind::flip, DrillKind::fill, DrillKind::cut,
+                          DrillKind::degrade, DrillKind::lose}),
+       required},
+      {"drill.leg", StringField{[](D d) -> Text { return d.plan.drills.back().leg; }}},
+      {"drill.round", integer([](D d) -> U32 { return d.plan.drills.back().round; }, 0, 999)},
+      {"drill.step", integer([](D d) -> U32 { return d.plan.drills.back().step; }, 0, 1100000)},
+      {"drill.after_s", number([](D d) -> F64 { return d.plan.drills.back().after_s; }, 0.0, kAWeek)},
+      {"drill.for_s", number([](D d) -> F64 { return d.plan.drills.back().for_s; }, 0.0, kAWeek)},
+      {"drill.factor", number([](D d) -> F64 { return d.plan.drills.back().factor; }, 1.0, 1e6), conditional},
+      {"drill.rank", integer([](D d) -> U32 { return d.plan.drills.back().rank.emplace(0); }, 0, 1000000),
+       conditional},
+      {"drill.host", StringField{[](D d) -> Text { return d.plan.drills.back().host; }}, conditional},
+      {"drill.site", StringField{[](D d) -> Text { return d.plan.drills.back().site; }}, conditional},
+      {"drill.between", StringsField{[](D d) -> Texts { return d.plan.drills.back().between; }}, conditional},
+      {"drill.settings", StringsField{[](D d) -> Texts { return d.plan.drills.back().settings; }},
+       conditional},
       {"mpi.mpirun_args", StringsField{[](D d) -> Texts { return d.plan.mpi.mpirun_args; }}},
       {"mpi.mca", FreeTableField{[](D d) -> std::map<std::string, std::string>& { return d.plan.mpi.mca; }}},
 
@@ -219,7 +257,7 @@ bool is_section(const std::string& path) {
 }
 
 bool is_array_section(const std::string& path) {
-  return path == "site" || path == "leg";
+  return path == "site" || path == "leg" || path == "drill";
 }
 
 const Key* find_key(const std::string& path) {
@@ -342,6 +380,7 @@ std::string default_text(const Key& key) {
   Draft draft;  // default-constructed: the defaults are written in plan.hpp and nowhere else
   draft.plan.sites.emplace_back();
   draft.legs.emplace_back();
+  draft.plan.drills.emplace_back();
   return value_text(key.field, draft);
 }
 

@@ -15,8 +15,8 @@
 /// the test of configs/README.md all go by it. Internal to this room.
 namespace lockstep::plan {
 
-/// What a key holds and where in the draft it goes. The accessors of `site.` and `leg.` keys refer to the
-/// last entry.
+/// What a key holds and where in the draft it goes. The accessors of `site.`, `leg.` and `drill.` keys
+/// refer to the last entry.
 struct StringField {
   std::string& (*at)(Draft&);
 };
@@ -85,7 +85,7 @@ struct Key {
 [[nodiscard]] std::string limits_text(const Field& field);
 /// `an integer, 1 to 1000000`
 [[nodiscard]] std::string requirement_text(const Field& field);
-/// What the draft holds, as TOML. Keys of `[[site]]` and `[[leg]]`: of the last entry.
+/// What the draft holds, as TOML. Keys of `[[site]]`, `[[leg]]` and `[[drill]]`: of the last entry.
 [[nodiscard]] std::string value_text(const Field& field, Draft& draft);
 /// The default as TOML.
 [[nodiscard]] std::string default_text(const Key& key);

@@ -77,6 +77,48 @@ const char* to_string(LegKind kind) {
   LOCKSTEP_EXPECT(false, "no such kind of leg");
 }
 
+const char* to_string(RestartPolicy policy) {
+  switch (policy) {
+    case RestartPolicy::stop:
+      return "stop";
+    case RestartPolicy::same:
+      return "same";
+    case RestartPolicy::exclude:
+      return "exclude";
+    case RestartPolicy::spare:
+      return "spare";
+  }
+  LOCKSTEP_EXPECT(false, "no such restart policy");
+}
+
+const char* to_string(DrillKind kind) {
+  switch (kind) {
+    case DrillKind::kill:
+      return "kill";
+    case DrillKind::crash:
+      return "crash";
+    case DrillKind::abort:
+      return "abort";
+    case DrillKind::stop:
+      return "stop";
+    case DrillKind::slow:
+      return "slow";
+    case DrillKind::hang:
+      return "hang";
+    case DrillKind::flip:
+      return "flip";
+    case DrillKind::fill:
+      return "fill";
+    case DrillKind::cut:
+      return "cut";
+    case DrillKind::degrade:
+      return "degrade";
+    case DrillKind::lose:
+      return "lose";
+  }
+  LOCKSTEP_EXPECT(false, "no such kind of drill");
+}
+
 std::optional<std::uint32_t> declared_ranks(const Plan& plan, SiteId site) {
   LOCKSTEP_EXPECT(site.value() < plan.sites.size(), "the site is not in this plan");
   const Site& declared = plan.sites[site.value()];

@@ -16,7 +16,8 @@ struct Site {
   /// Host names, patterns such as `gpu-a[001-128]`, or IPv4/IPv6 networks in CIDR notation. Empty when
   /// colocated.
   std::vector<std::string> hosts;
-  std::uint32_t slots = 1;  ///< ranks per host (ranks of the site when colocated)
+  std::uint32_t slots = 1;            ///< ranks per host (ranks of the site when colocated)
+  std::vector<std::string> spares{};  ///< hosts in reserve, written like `hosts`; see RestartPolicy::spare
   bool operator==(const Site&) const = default;
 };
 
@@ -109,12 +110,78 @@ struct Validation {
 };
 
 /// No wait is without one of these. In seconds.
+///
+/// A deadline of 0 goes by the rule: five times the longest that this rank has seen of its kind, after five
+/// steps, and never less than `least_s`; until then `first_op_s`. (Rule and factor: the timeouts of NCCL and
+/// of torch.distributed are fixed at minutes, and a hang then costs minutes of every rank.)
 struct Deadlines {
-  double launch_s = 60.0;    ///< from mpirun's start to the last rank's entry into MPI_Init
-  double init_s = 60.0;      ///< MPI_Init and the set-up that follows
-  double op_s = 30.0;        ///< one communication op
-  double finalize_s = 20.0;  ///< collection of the journals and MPI_Finalize
+  double launch_s = 60.0;    ///< from the launcher's start to the last rank's entry into MPI_Init
+  double init_s = 60.0;      ///< MPI_Init
+  double site_map_s = 60.0;  ///< ranks find each other and their sites, and set up
+  double first_op_s = 60.0;  ///< clock synchronisation, the first barrier, and ops of the first steps
+  double op_s = 0.0;         ///< one communication op inside a site; 0: by the rule
+  double wan_op_s = 0.0;     ///< one communication op between sites; 0: by the rule
+  double step_s = 0.0;       ///< one step; 0: by the rule
+  double least_s = 5.0;      ///< of every deadline that goes by the rule
+  double merge_s = 20.0;     ///< collection of the journals
+  double finalize_s = 20.0;  ///< MPI_Finalize
   bool operator==(const Deadlines&) const = default;
+};
+
+/// What follows when an attempt has failed.
+enum class RestartPolicy {
+  stop,     ///< the launch has failed, and the campaign goes on with the next one
+  same,     ///< again on the same hosts
+  exclude,  ///< again without the hosts that failed
+  spare,    ///< again, with hosts of Site::spares in the place of those that failed
+};
+
+struct Recovery {
+  RestartPolicy policy = RestartPolicy::stop;
+  std::uint32_t max_restarts = 3;      ///< of one launch of a leg
+  double backoff_s = 1.0;              ///< before the first restart; doubles with each
+  std::uint32_t checkpoint_steps = 0;  ///< steps between two checkpoints; 0: none is made
+  std::string checkpoint_folder;       ///< empty: inside the results folder
+  /// fp32 weights and the two moments of Adam; each rank saves its share.
+  double checkpoint_bytes_per_parameter = 12.0;
+  bool operator==(const Recovery&) const = default;
+};
+
+/// Small packets between sites, beside the run.
+struct Probes {
+  double per_second = 4.0;  ///< to every other site, from one rank of each; 0: none
+  bool operator==(const Probes&) const = default;
+};
+
+enum class DrillKind {
+  kill,     ///< SIGKILL to a rank, or a host that is switched off
+  crash,    ///< a rank's segmentation fault
+  abort,    ///< a rank's abort()
+  stop,     ///< SIGSTOP to a rank, or a host that is frozen
+  slow,     ///< compute of a rank or of a host's ranks takes `factor` times as long
+  hang,     ///< a rank enters no communication any more
+  flip,     ///< a bit of a rank's payload
+  fill,     ///< a rank's disk is full
+  cut,      ///< the link between two sites
+  degrade,  ///< the same, with `settings` as `lockstep lab link` takes them
+  lose,     ///< a site: all of its hosts, at once
+};
+
+/// A fault on purpose. Exactly one of rank, host, site and between is given, as the kind demands.
+struct Drill {
+  DrillKind kind = DrillKind::kill;
+  std::string leg;          ///< name; the joint leg unless the plan names another
+  std::uint32_t round = 0;  ///< of that leg; it acts once, in whichever attempt comes to its step
+  std::uint32_t step = 0;   ///< training step of the leg and round, warm-up included, at whose begin it acts
+  double after_s = 0.0;     ///< and so much later
+  double for_s = 0.0;       ///< 0: for good
+  double factor = 0.0;      ///< slow
+  std::optional<std::uint32_t> rank;
+  std::string host;
+  std::string site;
+  std::vector<std::string> between;   ///< two sites
+  std::vector<std::string> settings;  ///< degrade, such as rtt=20ms, loss=1%
+  bool operator==(const Drill&) const = default;
 };
 
 struct Mpi {
@@ -169,6 +236,9 @@ struct Plan {
   Run run;
   Validation validation;
   Deadlines deadlines;
+  Recovery recovery;
+  Probes probes;
+  std::vector<Drill> drills;
   Mpi mpi;
   Criteria criteria;
   bool operator==(const Plan&) const = default;
@@ -180,6 +250,8 @@ struct Plan {
 [[nodiscard]] const char* to_string(Progress progress);
 [[nodiscard]] const char* to_string(Placement placement);
 [[nodiscard]] const char* to_string(LegKind kind);
+[[nodiscard]] const char* to_string(RestartPolicy policy);
+[[nodiscard]] const char* to_string(DrillKind kind);
 
 /// Ranks that a leg has over all its sites; nullopt when a site's hosts are networks and cannot be counted.
 [[nodiscard]] std::optional<std::uint32_t> declared_ranks(const Plan& plan, const Leg& leg);

@@ -88,8 +88,10 @@ class Reader {
       draft_.places[where] = place_of((*entries)[i], file_);
       if (section == "site")
         draft_.plan.sites.emplace_back();
-      else
+      else if (section == "leg")
         draft_.legs.emplace_back();
+      else
+        draft_.plan.drills.emplace_back();
       read(*(*entries)[i].as_table(), section, where);
     }
   }

@@ -36,7 +36,10 @@ std::optional<SiteId> find_site(const Plan& plan, const HostIdentity& host) {
   std::string found_by;
   for (std::uint32_t i = 0; i < plan.sites.size(); ++i) {
     const std::vector<HostEntry> entries = parse_hosts(plan.sites[i].hosts);
+    const std::vector<HostEntry> spares = parse_hosts(plan.sites[i].spares);
     const HostEntry* entry = matching_entry(entries, name, addresses);
+    if (entry == nullptr)
+      entry = matching_entry(spares, name, addresses);
     if (entry == nullptr)
       continue;
     if (found)

@@ -17,7 +17,8 @@ struct LegRow {
   std::string sites;      ///< names, comma-separated, in rank order
   std::uint32_t round = 0;
   std::uint32_t attempt = 0;
-  std::uint32_t ranks = 0;  ///< that should leave a journal
+  std::uint32_t first_step = 0;  ///< training steps that earlier attempts of this leg and round had saved
+  std::uint32_t ranks = 0;       ///< that should leave a journal
   std::uint32_t warmup_steps = 0;
   std::uint32_t steps = 0;  ///< steady steps planned
   std::int64_t launched_utc_ns = 0;
@@ -137,6 +138,12 @@ struct StallRow {
   std::int64_t length_ns = 0;  ///< step time of the last rank to finish
   std::int64_t median_ns = 0;  ///< steady state it is compared with
   std::int64_t threshold_ns = 0;
+  std::int32_t op = -1;     ///< of the graph, that most of the extra time was lost in; -1: none in particular
+  std::string phase{};      ///< of that op: forward, backward, optimizer; empty when there is none
+  std::string cause{};      ///< slow_compute, slow_host, slow_lan, slow_wan, late_launch, unknown
+  std::string culprit{};    ///< rank 4 on b2, host b2, site B, A -> B, A - B; empty when unknown
+  double confidence = 0.0;  ///< that cause and culprit are right, 0 to 1
+  std::string why{};        ///< the evidence that led there, one line
   bool operator==(const StallRow&) const = default;
 };
 
@@ -153,6 +160,79 @@ struct FailureRow {
   std::int64_t utc_ns = 0;
   std::string message;
   bool operator==(const FailureRow&) const = default;
+};
+
+/// Something that ended an attempt, or spoilt its data: one row for one cause, however many ranks died of it.
+struct IncidentRow {
+  std::uint32_t leg = 0;
+  std::uint32_t incident = 0;  ///< index in the run
+  std::string kind;  ///< hang, rank_killed, rank_crashed, rank_aborted, out_of_memory, host_lost, site_cut,
+                     ///< transport_error, wrong_data, disk_full, launch_failed, unknown
+  std::string culprit;               ///< rank 4 on b2, host b2, site B, A - B; empty when unknown
+  double confidence = 0.0;           ///< that kind and culprit are right, 0 to 1
+  std::int32_t step = -1;            ///< of the launch, at which it showed first; -1: none in particular
+  std::int32_t op = -1;              ///< of the graph, at which it showed first; -1: none in particular
+  std::int64_t began_utc_ns = 0;     ///< first symptom; 0: not known
+  std::int64_t detected_utc_ns = 0;  ///< somebody knew of it
+  std::uint32_t ranks_hit = 0;       ///< ranks that could not go on
+  std::uint32_t steps_lost = 0;      ///< completed by all ranks and saved by no checkpoint
+  std::string first_symptom;         ///< one line
+  std::string cause;                 ///< as far as it is known, one line
+  std::string story;                 ///< what a person has to know, one paragraph
+  std::string recovery;              ///< stop, same, exclude, spare; what was decided after it
+  std::string recovery_detail;       ///< hosts that went and came, one line
+  bool operator==(const IncidentRow&) const = default;
+};
+
+/// A checkpoint of one rank, saved or loaded.
+struct CheckpointRow {
+  std::uint32_t leg = 0;
+  std::uint32_t rank = 0;
+  std::string action;      ///< save, load
+  std::uint32_t step = 0;  ///< training steps that it holds, of the leg and round
+  std::uint64_t bytes = 0;
+  std::int64_t begin_ns = 0;
+  std::int64_t end_ns = 0;  ///< written, flushed to the file system and read back
+  std::uint64_t checksum = 0;
+  std::uint32_t verified = 0;  ///< 1: what was read back is what was written
+  bool operator==(const CheckpointRow&) const = default;
+};
+
+/// What small packets told of the way from one site to another within a second or so.
+struct ProbeRow {
+  std::uint32_t leg = 0;
+  std::uint32_t rank = 0;     ///< that sent them
+  std::uint32_t peer = 0;     ///< that answered
+  std::int64_t begin_ns = 0;  ///< on the sender's clock
+  std::int64_t end_ns = 0;
+  std::uint32_t sent = 0;
+  std::uint32_t lost = 0;       ///< not answered in time
+  std::int64_t rtt_min_ns = 0;  ///< 0 when none was answered
+  std::int64_t rtt_mean_ns = 0;
+  std::int64_t rtt_max_ns = 0;
+  bool operator==(const ProbeRow&) const = default;
+};
+
+/// A fault that the plan asked for, as it was made.
+struct DrillRow {
+  std::uint32_t leg = 0;
+  std::uint32_t drill = 0;        ///< index in the plan
+  std::string kind;               ///< as in the plan
+  std::string target;             ///< rank 4, host b2, site B, A - B
+  std::int32_t step = -1;         ///< of the launch, that was under way; -1: not known
+  std::int64_t begin_utc_ns = 0;  ///< it acted
+  std::int64_t end_utc_ns = 0;    ///< it was taken back; 0: never
+  std::string how;                ///< signal, command or call that made it
+  bool operator==(const DrillRow&) const = default;
+};
+
+/// What the controller saw while it ran, for those who follow the file live. Never judged by.
+struct EventRow {
+  std::int64_t utc_ns = 0;
+  std::int32_t leg = -1;
+  std::string kind;     ///< launch, stall_begin, stall_end, incident, restart, drill, checkpoint, end
+  std::string message;  ///< one line
+  bool operator==(const EventRow&) const = default;
 };
 
 /// A fact about where and how it ran. rank -1: the controller's machine; leg -1: the whole run.
@@ -179,6 +259,11 @@ struct Evidence {
   std::vector<ClockRow> clock;
   std::vector<StallRow> stalls;
   std::vector<FailureRow> failures;
+  std::vector<IncidentRow> incidents;
+  std::vector<CheckpointRow> checkpoints;
+  std::vector<ProbeRow> probes;
+  std::vector<DrillRow> drills;
+  std::vector<EventRow> events;
   std::vector<ProvenanceRow> provenance;
   bool operator==(const Evidence&) const = default;
 };

@@ -105,7 +105,8 @@ struct RunFileWriter::State {
   std::string path;
   std::optional<hdf5::File> file;  // before the tables, which are closed first
   std::tuple<Slot<LegRow>, Slot<LegEndRow>, Slot<RankRow>, Slot<GraphRow>, Slot<StepRow>, Slot<CommRow>,
-             Slot<OpRow>, Slot<ClockRow>, Slot<StallRow>, Slot<FailureRow>, Slot<ProvenanceRow>>
+             Slot<OpRow>, Slot<ClockRow>, Slot<StallRow>, Slot<FailureRow>, Slot<IncidentRow>,
+             Slot<CheckpointRow>, Slot<ProbeRow>, Slot<DrillRow>, Slot<EventRow>, Slot<ProvenanceRow>>
       slots;
   std::vector<std::byte> encoded;
 
@@ -209,6 +210,21 @@ void RunFileWriter::append(std::span<const StallRow> rows) {
   state_->append(rows);
 }
 void RunFileWriter::append(std::span<const FailureRow> rows) {
+  state_->append(rows);
+}
+void RunFileWriter::append(std::span<const IncidentRow> rows) {
+  state_->append(rows);
+}
+void RunFileWriter::append(std::span<const CheckpointRow> rows) {
+  state_->append(rows);
+}
+void RunFileWriter::append(std::span<const ProbeRow> rows) {
+  state_->append(rows);
+}
+void RunFileWriter::append(std::span<const DrillRow> rows) {
+  state_->append(rows);
+}
+void RunFileWriter::append(std::span<const EventRow> rows) {
   state_->append(rows);
 }
 void RunFileWriter::append(std::span<const ProvenanceRow> rows) {

@@ -31,6 +31,11 @@ class RunFileWriter {
   void append(std::span<const ClockRow> rows);
   void append(std::span<const StallRow> rows);
   void append(std::span<const FailureRow> rows);
+  void append(std::span<const IncidentRow> rows);
+  void append(std::span<const CheckpointRow> rows);
+  void append(std::span<const ProbeRow> rows);
+  void append(std::span<const DrillRow> rows);
+  void append(std::span<const EventRow> rows);
   void append(std::span<const ProvenanceRow> rows);
   /// Makes all that was appended visible to readers.
   void flush();

@@ -19,7 +19,7 @@ namespace lockstep::record {
 constexpr const char* kRunFileFormat = "lockstep-run";
 
 /// Raised when a column changes meaning or type, or one goes. Readers refuse newer versions than theirs.
-constexpr int kSchemaVersion = 1;
+constexpr int kSchemaVersion = 2;
 
 template <class Row>
 using Field = std::variant<std::uint32_t Row::*, std::int32_t Row::*, std::uint64_t Row::*,
@@ -66,6 +66,11 @@ void for_each_table(Visitor&& visit) {
   visit.template operator()<ClockRow>(&Evidence::clock);
   visit.template operator()<StallRow>(&Evidence::stalls);
   visit.template operator()<FailureRow>(&Evidence::failures);
+  visit.template operator()<IncidentRow>(&Evidence::incidents);
+  visit.template operator()<CheckpointRow>(&Evidence::checkpoints);
+  visit.template operator()<ProbeRow>(&Evidence::probes);
+  visit.template operator()<DrillRow>(&Evidence::drills);
+  visit.template operator()<EventRow>(&Evidence::events);
   visit.template operator()<ProvenanceRow>(&Evidence::provenance);
 }
 

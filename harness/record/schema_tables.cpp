@@ -44,6 +44,10 @@ const TableSpec<LegRow>& table() {
           number("round", &Row::round, "",
                  "how many times this leg was launched before, not counting retries"),
           number("attempt", &Row::attempt, "", "0, or the number of the retry after a failure"),
+          number(
+              "first_step", &Row::first_step, "1",
+              "training steps that earlier attempts of this leg and round had saved: step 0 of this launch "
+              "goes on from there"),
           number("ranks", &Row::ranks, "1", "ranks that should leave a journal"),
           number("warmup_steps", &Row::warmup_steps, "1",
                  "steps before the steady ones: recorded, never judged"),
@@ -244,6 +248,15 @@ const TableSpec<StallRow>& table() {
           number("median_ns", &Row::median_ns, "ns",
                  "median over the launch's steady steps of that longest time"),
           number("threshold_ns", &Row::threshold_ns, "ns", "longer than this is a stall"),
+          number("op", &Row::op, "",
+                 "op of the graph that most of the extra time was lost in; -1: none in particular"),
+          text("phase", &Row::phase, 16, "of that op; empty when there is none"),
+          text("cause", &Row::cause, 32,
+               "`slow_compute`, `slow_host`, `slow_lan`, `slow_wan`, `late_launch` or `unknown`"),
+          text("culprit", &Row::culprit, 128,
+               "such as `rank 4 on b2`, `host b2`, `site B`, `A -> B` or `A - B`; empty when unknown"),
+          number("confidence", &Row::confidence, "1", "that cause and culprit are right, 0 to 1"),
+          text("why", &Row::why, 512, "the evidence that led there"),
       }};
   return spec;
 }
@@ -269,6 +282,121 @@ const TableSpec<FailureRow>& table() {
           number("observed", &Row::observed, "1", "`wrong_value`: what it holds"),
           number("utc_ns", &Row::utc_ns, "ns",
                  "UTC time of the record, since 1970-01-01; 0 when found in the evidence"),
+          text("message", &Row::message, 512, "one line for a person"),
+      }};
+  return spec;
+}
+
+template <>
+const TableSpec<IncidentRow>& table() {
+  using Row = IncidentRow;
+  static const TableSpec<Row> spec{
+      "incidents",
+      "What ended an attempt or spoilt its data: one row for one cause, however many ranks died of it.",
+      16,
+      {
+          number("leg", &Row::leg, "", kLeg),
+          number("incident", &Row::incident, "", "index in the run"),
+          text("kind", &Row::kind, 32,
+               "`hang`, `rank_killed`, `rank_crashed`, `rank_aborted`, `out_of_memory`, `host_lost`, "
+               "`site_cut`, `transport_error`, `wrong_data`, `disk_full`, `launch_failed` or `unknown`"),
+          text("culprit", &Row::culprit, 128,
+               "such as `rank 4 on b2`, `host b2`, `site B` or `A - B`; empty when unknown"),
+          number("confidence", &Row::confidence, "1", "that kind and culprit are right, 0 to 1"),
+          number("step", &Row::step, "", "at which it showed first; -1: none in particular"),
+          number("op", &Row::op, "", "at which it showed first; -1: none in particular"),
+          number("began_utc_ns", &Row::began_utc_ns, "ns",
+                 "UTC time of the first symptom, since 1970-01-01; 0: not known"),
+          number("detected_utc_ns", &Row::detected_utc_ns, "ns",
+                 "UTC time at which a rank or the controller knew of it"),
+          number("ranks_hit", &Row::ranks_hit, "1", "ranks that could not go on"),
+          number("steps_lost", &Row::steps_lost, "1",
+                 "steps that every rank had completed and no checkpoint had saved"),
+          text("first_symptom", &Row::first_symptom, 256, "what showed first"),
+          text("cause", &Row::cause, 256, "as far as it is known"),
+          text("story", &Row::story, 1024, "what a person has to know, one paragraph"),
+          text("recovery", &Row::recovery, 16, "`stop`, `same`, `exclude` or `spare`: what followed"),
+          text("recovery_detail", &Row::recovery_detail, 256, "hosts that went and came"),
+      }};
+  return spec;
+}
+
+template <>
+const TableSpec<CheckpointRow>& table() {
+  using Row = CheckpointRow;
+  static const TableSpec<Row> spec{
+      "checkpoints",
+      "One row a checkpoint and rank: parameters and optimizer state, saved or loaded.",
+      64,
+      {
+          number("leg", &Row::leg, "", kLeg),
+          number("rank", &Row::rank, "", kRank),
+          text("action", &Row::action, 8, "`save` or `load`"),
+          number("step", &Row::step, "1", "training steps of the leg and round that it holds"),
+          number("bytes", &Row::bytes, "byte", "of this rank's share"),
+          number("begin_ns", &Row::begin_ns, "ns", kBegin),
+          number("end_ns", &Row::end_ns, "ns",
+                 "on the clock of the rank's host: flushed to the file system, and read back"),
+          number("checksum", &Row::checksum, "", "of the contents"),
+          number("verified", &Row::verified, "", "1: what was read is what was written, else 0"),
+      }};
+  return spec;
+}
+
+template <>
+const TableSpec<ProbeRow>& table() {
+  using Row = ProbeRow;
+  static const TableSpec<Row> spec{
+      "probes",
+      "Small packets between sites beside the run: one row a pair of ranks and about a second.",
+      256,
+      {
+          number("leg", &Row::leg, "", kLeg),
+          number("rank", &Row::rank, "", "that sent them"),
+          number("peer", &Row::peer, "", "rank that answered"),
+          number("begin_ns", &Row::begin_ns, "ns", "on the clock of the sender's host"),
+          number("end_ns", &Row::end_ns, "ns", "on the clock of the sender's host"),
+          number("sent", &Row::sent, "1", "packets"),
+          number("lost", &Row::lost, "1", "packets that were not answered in time"),
+          number("rtt_min_ns", &Row::rtt_min_ns, "ns", "shortest round trip; 0 when none was answered"),
+          number("rtt_mean_ns", &Row::rtt_mean_ns, "ns", "mean round trip; 0 when none was answered"),
+          number("rtt_max_ns", &Row::rtt_max_ns, "ns", "longest round trip; 0 when none was answered"),
+      }};
+  return spec;
+}
+
+template <>
+const TableSpec<DrillRow>& table() {
+  using Row = DrillRow;
+  static const TableSpec<Row> spec{
+      "drills",
+      "Faults that the plan asked for, as they were made.",
+      16,
+      {
+          number("leg", &Row::leg, "", kLeg),
+          number("drill", &Row::drill, "", "index in the plan, from 0"),
+          text("kind", &Row::kind, 32, "as in the plan"),
+          text("target", &Row::target, 128, "such as `rank 4`, `host b2`, `site B` or `A - B`"),
+          number("step", &Row::step, "", "that was under way; -1: not known"),
+          number("begin_utc_ns", &Row::begin_utc_ns, "ns", "UTC time at which it acted"),
+          number("end_utc_ns", &Row::end_utc_ns, "ns", "UTC time at which it was taken back; 0: never"),
+          text("how", &Row::how, 256, "signal, command or call that made it"),
+      }};
+  return spec;
+}
+
+template <>
+const TableSpec<EventRow>& table() {
+  using Row = EventRow;
+  static const TableSpec<Row> spec{
+      "events",
+      "What the controller saw while it ran, for those who follow the file live. Never judged by.",
+      64,
+      {
+          number("utc_ns", &Row::utc_ns, "ns", "UTC time, since 1970-01-01"),
+          number("leg", &Row::leg, "", "index of the launch; -1: the whole run"),
+          text("kind", &Row::kind, 16,
+               "`launch`, `stall_begin`, `stall_end`, `incident`, `restart`, `drill`, `checkpoint` or `end`"),
           text("message", &Row::message, 512, "one line for a person"),
       }};
   return spec;
