@@ -278,7 +278,15 @@ std::string leaf_of(const std::string& path) {
 }
 
 std::optional<std::string> nearest_key(const std::string& path) {
-  // The right word in the wrong table is the likeliest slip, when only one table has that word.
+  // A misspelt word in the right table is the likeliest slip.
+  const std::vector<std::string> members = members_of(section_of(path));
+  std::vector<std::string> leaves;
+  leaves.reserve(members.size());
+  for (const std::string& member : members)
+    leaves.push_back(leaf_of(member));
+  if (const auto leaf = nearest_match(leaf_of(path), leaves))
+    return members[static_cast<std::size_t>(std::find(leaves.begin(), leaves.end(), *leaf) - leaves.begin())];
+  // Then the right word in the wrong table, when only one table has that word.
   std::vector<std::string> same_leaf;
   std::vector<std::string> all;
   for (const Key& key : key_table()) {
@@ -288,14 +296,6 @@ std::optional<std::string> nearest_key(const std::string& path) {
   }
   if (same_leaf.size() == 1)
     return same_leaf.front();
-  // Then a misspelt word in the right table.
-  const std::vector<std::string> members = members_of(section_of(path));
-  std::vector<std::string> leaves;
-  leaves.reserve(members.size());
-  for (const std::string& member : members)
-    leaves.push_back(leaf_of(member));
-  if (const auto leaf = nearest_match(leaf_of(path), leaves))
-    return members[static_cast<std::size_t>(std::find(leaves.begin(), leaves.end(), *leaf) - leaves.begin())];
   all.insert(all.end(), sections().begin(), sections().end());
   return nearest_match(path, all);
 }

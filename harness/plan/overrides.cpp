@@ -1,5 +1,6 @@
 #include "harness/plan/overrides.hpp"
 
+#include <charconv>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -40,9 +41,27 @@ toml::table parse_value(const std::string& key, const std::string& text) {
   return word;
 }
 
+/// The entry of `[[section]]` at this place, counted from 0: for those that have no names.
+toml::table& find_numbered(toml::table& root, const std::string& section, const std::string& number,
+                           const std::string& key) {
+  toml::array* entries = root[section].as_array();
+  const std::size_t count = entries == nullptr ? 0 : entries->size();
+  std::size_t index = 0;
+  const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), index);
+  const bool is_number = error == std::errc{} && end == number.data() + number.size();
+  if (is_number && index < count && entries->get(index)->is_table())
+    return *entries->get(index)->as_table();
+  refuse(fmt::format("cannot set '{}'", key),
+         fmt::format("the plan has {} [[{}]], counted from 0", count, section),
+         count == 0 ? fmt::format("add a [[{}]] to the plan", section)
+                    : fmt::format("write {}.0.KEY=VALUE", section));
+}
+
 /// The entry of `[[section]]` with this name; refuses when there is none.
 toml::table& find_entry(toml::table& root, const std::string& section, const std::string& name,
                         const std::string& key) {
+  if (find_key(section + ".name") == nullptr)
+    return find_numbered(root, section, name, key);
   std::vector<std::string> names;
   if (toml::array* entries = root[section].as_array()) {
     for (toml::node& entry : *entries) {

@@ -66,11 +66,12 @@ TEST_F(LegWatchTest, ALaunchThatIsSeenOnlyAtItsEndIsNotLate) {
 
 TEST(LegLimits, LieAboveTheRanksOwnDeadlines) {
   const plan::Plan plan = colocated_plan(
-      {"deadlines.launch_s=7", "deadlines.init_s=8", "deadlines.op_s=9", "deadlines.finalize_s=6"});
+      {"deadlines.launch_s=7", "deadlines.init_s=8", "deadlines.site_map_s=2", "deadlines.first_op_s=3",
+       "deadlines.op_s=8", "deadlines.wan_op_s=9", "deadlines.merge_s=4", "deadlines.finalize_s=6"});
   const LegLimits limits = leg_limits(plan, 0.0, 5.0);
-  EXPECT_DOUBLE_EQ(limits.first_step_s, 20.0);
+  EXPECT_DOUBLE_EQ(limits.first_step_s, 28.0);
   EXPECT_DOUBLE_EQ(limits.progress_s, 23.0);
-  EXPECT_DOUBLE_EQ(limits.finish_s, 11.0);
+  EXPECT_DOUBLE_EQ(limits.finish_s, 15.0);
   EXPECT_DOUBLE_EQ(leg_limits(plan, 100.0, 5.0).progress_s, 1005.0);
 }
 

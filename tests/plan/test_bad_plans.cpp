@@ -140,14 +140,14 @@ TEST(BadPlans, Values) {
       {&kByHost, "rounds = 2", "rounds = 0",
        "plan.toml:15: run.rounds is 0 (it must be an integer, 1 to 1000)"},
       {&kByHost, "slots = 2", "slots = 0", "plan.toml:5: site.slots is 0 (it must be an integer, 1 to 1024)"},
-      {&kByHost, "[run]", "[deadlines]\nop_s = 0\n[run]",
-       "plan.toml:14: deadlines.op_s is 0 (it must be a number, above 0 to 604800)"},
+      {&kByHost, "[run]", "[deadlines]\nlaunch_s = 0\n[run]",
+       "plan.toml:14: deadlines.launch_s is 0 (it must be a number, above 0 to 604800)"},
       {&kByHost, "[run]", "[deadlines]\nop_s = -1.5\n[run]",
-       "plan.toml:14: deadlines.op_s is -1.5 (it must be a number, above 0 to 604800)"},
+       "plan.toml:14: deadlines.op_s is -1.5 (it must be a number, 0 to 604800)"},
       {&kByHost, "[run]", "[deadlines]\nop_s = nan\n[run]",
-       "plan.toml:14: deadlines.op_s is nan (it must be a number, above 0 to 604800)"},
+       "plan.toml:14: deadlines.op_s is nan (it must be a number, 0 to 604800)"},
       {&kByHost, "[run]", "[deadlines]\nop_s = inf\n[run]",
-       "plan.toml:14: deadlines.op_s is inf (it must be a number, above 0 to 604800)"},
+       "plan.toml:14: deadlines.op_s is inf (it must be a number, 0 to 604800)"},
       {&kByHost, "[run]", "[validation]\nstep_share = 1.5\n[run]",
        "plan.toml:14: validation.step_share is 1.5 (it must be a number, 0 to 1)"},
       {&kByHost, "[run]", "[criteria]\nexposed_wan_max = -0.1\n[run]",
@@ -465,6 +465,89 @@ TEST(BadPlans, CriteriaInDisorder) {
        "less); order "
        "them eta_b <= eta_a <= eta_a_plus"},
   });
+}
+
+TEST(BadPlans, DrillsThatFitNothing) {
+  const auto drill = [](const std::string& keys, const std::string& next = "[run]") {
+    return "[[drill]]\n" + keys + "\n" + next;
+  };
+  expect_messages({
+      {&kByHost, "[run]", drill("kind = \"kil\""),
+       "plan.toml:14: drill.kind is 'kil' (it must be one of \"kill\", \"crash\", \"abort\", \"stop\", "
+       "\"slow\", "
+       "\"hang\", \"flip\", \"fill\", \"cut\", \"degrade\", \"lose\"); did you mean \"kill\"?"},
+      {&kByHost, "[run]", drill("rank = 0"),
+       "plan.toml:13: missing key 'drill.kind' (this [[drill]] needs it: one of \"kill\", \"crash\", "
+       "\"abort\", "
+       "\"stop\", \"slow\", \"hang\", \"flip\", \"fill\", \"cut\", \"degrade\", \"lose\"); add kind = ... "
+       "there"},
+      {&kByHost, "[run]", drill("kind = \"kill\""),
+       "plan.toml:14: a drill of kind \"kill\" names 0 targets (it acts on one rank or host); give it rank "
+       "or host"},
+      {&kByHost, "[run]", drill("kind = \"kill\"\nrank = 0\nhost = \"a1\""),
+       "plan.toml:14: a drill of kind \"kill\" names 2 targets (it acts on one rank or host); give it rank "
+       "or host"},
+      {&kByHost, "[run]", drill("kind = \"flip\"\nsite = \"A\""),
+       "plan.toml:15: a drill of kind \"flip\" has site (it acts on a rank); give rank instead"},
+      {&kByHost, "[run]", drill("kind = \"kill\"\nrank = 0\nleg = \"join\""),
+       "plan.toml:16: a drill is for the unknown leg 'join' (valid: A, B, joint); did you mean \"joint\"?"},
+      {&kByHost, "[run]", drill("kind = \"kill\"\nrank = 99"),
+       "plan.toml:15: a drill acts on rank 99 (leg 'joint' has 16 ranks, counted from 0); lower it"},
+      {&kByHost, "[run]", drill("kind = \"kill\"\nrank = 0\nround = 5"),
+       "plan.toml:16: a drill is for round 5 (run.rounds is 2, and they are counted from 0); lower it"},
+      {&kByHost, "[run]", drill("kind = \"kill\"\nrank = 0\nstep = 105"),
+       "plan.toml:16: a drill acts at step 105 (a launch has 105 steps, warm-up included, counted from 0); "
+       "lower it, or raise run.steps"},
+      {&kByHost, "[run]", drill("kind = \"lose\"\nsite = \"C\""),
+       "plan.toml:15: a drill names site 'C' (leg 'joint' has A, B)"},
+      {&kByHost, "[run]", drill("kind = \"lose\"\nsite = \"B\"\nleg = \"A\""),
+       "plan.toml:15: a drill names site 'B' (leg 'A' has A)"},
+      {&kByHost, "[run]", drill("kind = \"cut\"\nbetween = [\"A\", \"A\"]"),
+       "plan.toml:15: a drill is between 2 site(s) (a link lies between two); write between = [\"A\", "
+       "\"B\"]"},
+      {&kByHost, "[run]", drill("kind = \"slow\"\nrank = 0"),
+       "plan.toml:14: a drill of kind \"slow\" has no factor (it says how many times as long computing "
+       "takes); "
+       "add factor = 3.0, for example"},
+      {&kByHost, "[run]", drill("kind = \"kill\"\nrank = 0\nfactor = 2"),
+       "plan.toml:16: a drill of kind \"kill\" has a factor (it says how many times as long computing "
+       "takes); "
+       "remove it"},
+      {&kByHost, "[run]", drill("kind = \"degrade\"\nbetween = [\"A\", \"B\"]"),
+       "plan.toml:14: a drill of kind \"degrade\" has no settings (they say what becomes of the link); add "
+       "settings = [\"loss=1%\"], for example"},
+      {&kByHost, "[run]", drill("kind = \"kill\"\nrank = 0\nfor_s = 2"),
+       "plan.toml:16: a drill of kind \"kill\" has for_s (it cannot be taken back); remove it"},
+      {&kColocated, "[compute]", drill("kind = \"lose\"\nsite = \"A\"", "[compute]"),
+       "plan.toml:13: a drill of kind \"lose\" acts on more than a rank (with placement = \"colocated\" all "
+       "sites "
+       "are one machine, which is this one); give it a rank, or run the plan in a lab"},
+  });
+  EXPECT_EQ(
+      complaint(edited(kByHost, "[run]", drill("kind = \"cut\"\nbetween = [\"B\", \"A\"]\nfor_s = 0.5"))),
+      "accepted");
+  EXPECT_EQ(complaint(edited(kColocated, "[compute]", drill("kind = \"stop\"\nrank = 1", "[compute]"))),
+            "accepted");
+}
+
+TEST(BadPlans, RecoveryWithoutMeans) {
+  expect_messages({
+      {&kByHost, "[run]", "[recovery]\npolicy = \"spare\"\n[run]",
+       "plan.toml:14: recovery.policy is \"spare\", but no site has spares (hosts in reserve take the place "
+       "of "
+       "those that fail); add spares = [\"...\"] to a [[site]], or choose \"exclude\""},
+      {&kColocated, "[compute]", "[recovery]\npolicy = \"exclude\"\n[compute]",
+       "plan.toml:13: recovery.policy is \"exclude\" (with placement = \"colocated\" there is one host, "
+       "which can "
+       "be neither left out nor replaced); choose \"same\" or \"stop\""},
+      {&kByHost, "slots = 2", "slots = 2\nspares = [\"b1\"]",
+       "plan.toml:9: host 'b1' is in two sites: 'A' and 'B' (a rank there could not tell its site); name it "
+       "in "
+       "one site only"},
+  });
+  EXPECT_EQ(complaint(edited(edited(kByHost, "slots = 2", "slots = 2\nspares = [\"x1\"]"), "[run]",
+                             "[recovery]\npolicy = \"spare\"\n[run]")),
+            "accepted");
 }
 
 }  // namespace

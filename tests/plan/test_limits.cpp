@@ -14,7 +14,7 @@ TEST(Limits, OfEveryKeyHoldAtBothEnds) {
   const std::string plan =
       edited(kByHost, "model = \"tiny\"\n", "") +
       "[workload.shape]\nlayers = 1\nhidden = 8\nffn = 8\nheads = 2\nkv_heads = 2\nhead_dim = "
-      "4\nvocab = 16\n";
+      "4\nvocab = 16\n[[drill]]\nkind = \"slow\"\nrank = 0\nfactor = 2\n";
   int limits_checked = 0;
   for (const KeyInfo& key : known_keys()) {
     if (key.type != "integer" && key.type != "number")
@@ -24,8 +24,11 @@ TEST(Limits, OfEveryKeyHoldAtBothEnds) {
     const bool least_is_excluded = least.starts_with("above ");
     if (least_is_excluded)
       least = least.substr(6);
-    const std::string path = edited(key.path, key.path.starts_with("site.") ? "site." : "",
-                                    key.path.starts_with("site.") ? "site.A." : "");
+    std::string path = key.path;
+    if (path.starts_with("site."))
+      path = edited(path, "site.", "site.A.");
+    if (path.starts_with("drill."))
+      path = edited(path, "drill.", "drill.0.");
     const std::string rule = "--set: " + key.path + " is ";
     const auto says = [&](const std::string& value) {
       return complaint_about_set(plan, fmt::format("{}={}", path, value));

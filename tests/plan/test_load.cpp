@@ -24,6 +24,7 @@ slots = 2
 [[site]]
 name = "B"
 hosts = ["b[01-05]"]
+spares = ["b06"]
 slots = 2
 [[leg]]
 name = "both"
@@ -78,8 +79,36 @@ samples = 17
 [deadlines]
 launch_s = 1.5
 init_s = 2
+site_map_s = 2.5
+first_op_s = 2.75
 op_s = 3
+wan_op_s = 3.5
+step_s = 7
+least_s = 1
+merge_s = 5
 finalize_s = 4
+[recovery]
+policy = "spare"
+max_restarts = 7
+backoff_s = 0.5
+checkpoint_steps = 20
+checkpoint_folder = "/scratch"
+checkpoint_bytes_per_parameter = 16
+[probes]
+per_second = 8
+[[drill]]
+kind = "degrade"
+between = ["B", "A"]
+settings = ["loss=1%", "rtt=20ms"]
+round = 2
+step = 9
+after_s = 0.25
+for_s = 3
+[[drill]]
+kind = "slow"
+leg = "A-alone"
+rank = 3
+factor = 2.5
 [mpi]
 mpirun_args = ["--bind-to", "core"]
 [mpi.mca]
@@ -107,7 +136,7 @@ low_communication_inner_steps = 7
   expected.name = "all-keys_1.0";
   expected.path = "plan.toml";
   expected.text = plan.text;
-  expected.sites = {{"A", {"a[1-4]", "10.0.0.1"}, 2}, {"B", {"b[01-05]"}, 2}};
+  expected.sites = {{"A", {"a[1-4]", "10.0.0.1"}, 2}, {"B", {"b[01-05]"}, 2, {"b06"}}};
   expected.legs = {{"both", LegKind::joint, {SiteId(1), SiteId(0)}},
                    {"B-alone", LegKind::baseline, {SiteId(1)}},
                    {"A-alone", LegKind::baseline, {SiteId(0)}}};
@@ -118,7 +147,24 @@ low_communication_inner_steps = 7
   expected.links = {1e-6, 50.0, 0.005, 12.5};
   expected.run = {70, 0, 3, 9};
   expected.validation = {1.0, 17};
-  expected.deadlines = {1.5, 2.0, 3.0, 4.0};
+  expected.deadlines = {1.5, 2.0, 2.5, 2.75, 3.0, 3.5, 7.0, 1.0, 5.0, 4.0};
+  expected.recovery = {RestartPolicy::spare, 7, 0.5, 20, "/scratch", 16.0};
+  expected.probes = {8.0};
+  Drill degrade;
+  degrade.kind = DrillKind::degrade;
+  degrade.leg = "both";
+  degrade.round = 2;
+  degrade.step = 9;
+  degrade.after_s = 0.25;
+  degrade.for_s = 3.0;
+  degrade.between = {"B", "A"};
+  degrade.settings = {"loss=1%", "rtt=20ms"};
+  Drill slow;
+  slow.kind = DrillKind::slow;
+  slow.leg = "A-alone";
+  slow.rank = 3;
+  slow.factor = 2.5;
+  expected.drills = {degrade, slow};
   expected.mpi.mpirun_args = {"--bind-to", "core"};
   expected.mpi.mca = {
       {"btl_tcp_if_include", "eth0"}, {"btl_tcp_eager_limit", "8388608"}, {"mpi_yield_when_idle", "1"}};

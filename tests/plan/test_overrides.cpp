@@ -143,6 +143,13 @@ TEST(Overrides, OfKeysThatDoNotExistAreRefusedWithTheNearest) {
   EXPECT_EQ(
       complaint_about_set(kByHost, "leg.joint.sites=[]"),
       "--set: cannot set 'leg.joint.sites' (the plan has no [[leg]] with a name); add a [[leg]] to the plan");
+  EXPECT_EQ(
+      complaint_about_set(kByHost, "drill.0.step=1"),
+      "--set: cannot set 'drill.0.step' (the plan has 0 [[drill]], counted from 0); add a [[drill]] to the "
+      "plan");
+  EXPECT_EQ(complaint_about_set(kByHost + "[[drill]]\nkind = \"kill\"\nrank = 0\n", "drill.1.step=1"),
+            "--set: cannot set 'drill.1.step' (the plan has 1 [[drill]], counted from 0); write "
+            "drill.0.KEY=VALUE");
   EXPECT_EQ(complaint_about_set(kByHost, "site.A=5"),
             "--set: 'site.A' is a whole [[site]] (an override sets one key); write site.A.KEY=VALUE");
 }
