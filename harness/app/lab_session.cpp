@@ -12,6 +12,7 @@
 #include "harness/lab/privilege.hpp"
 #include "harness/lab/server.hpp"
 #include "harness/lab/wire.hpp"
+#include "harness/plan/sites.hpp"
 
 namespace lockstep::app {
 namespace {
@@ -20,6 +21,44 @@ constexpr const char* kInterface = "eth0";
 
 std::string this_program() {
   return std::filesystem::read_symlink("/proc/self/exe").string();
+}
+
+/// Every host of the site, spares too.
+std::vector<std::string> hosts_of_site(const plan::Plan& plan, const std::string& name) {
+  std::vector<std::string> hosts;
+  for (const plan::Site& site : plan.sites) {
+    if (site.name != name)
+      continue;
+    for (const auto& patterns : {site.hosts, site.spares}) {
+      for (const std::string& pattern : patterns) {
+        for (std::string& host : plan::expand_hosts(pattern))
+          hosts.push_back(std::move(host));
+      }
+    }
+  }
+  return hosts;
+}
+
+/// Spares and the hosts of drills have to be there too.
+void check_reserve(const lab::LabSpec& spec, const plan::Plan& plan) {
+  std::vector<std::string> needed;
+  for (const plan::Site& site : plan.sites) {
+    for (const std::string& pattern : site.spares) {
+      for (std::string& host : plan::expand_hosts(pattern))
+        needed.push_back(std::move(host));
+    }
+  }
+  for (const plan::Drill& drill : plan.drills) {
+    if (!drill.host.empty())
+      needed.push_back(drill.host);
+  }
+  for (const std::string& host : needed) {
+    if (!spec.has_host(host))
+      throw InputError({.what = fmt::format("the lab {} has no host \"{}\"", spec.name, host),
+                        .why = "the plan names it as a spare or in a drill",
+                        .suggestion = fmt::format("add it to {}, or correct the plan", spec.path),
+                        .file = plan.path});
+  }
 }
 
 void check_hosts(const lab::LabSpec& spec, const plan::Plan& plan,
@@ -48,6 +87,7 @@ LabSession::LabSession(const std::string& spec_path, const plan::Plan& plan,
                        const std::vector<campaign::HostSlots>& hostfile)
     : spec_(lab::load_spec(spec_path)), name_(fmt::format("{}-{}", spec_.name, ::getpid())) {
   check_hosts(spec_, plan, hostfile);
+  check_reserve(spec_, plan);
   // Now, before anything is written.
   if (auto problem = lab::why_no_lab())
     throw RunError(std::move(*problem));
@@ -91,6 +131,34 @@ void LabSession::let_launch(campaign::Options& options) const {
   };
   options.provenance.emplace_back("lab", name_);
   options.provenance.emplace_back("lab.spec", spec_.text);
+}
+
+campaign::FaultMaker LabSession::fault_maker(const plan::Plan& plan) const {
+  return [&plan, name = name_](const plan::Drill& drill, campaign::FaultAction action) {
+    std::vector<nlohmann::ordered_json> requests;
+    const auto on_hosts = [&requests](const char* what, const std::vector<std::string>& hosts) {
+      for (const std::string& host : hosts)
+        requests.push_back({{"do", what}, {"host", host}});
+    };
+    std::vector<std::string> hosts{drill.host};
+    if (drill.kind == plan::DrillKind::lose)
+      hosts = hosts_of_site(plan, drill.site);
+    if (action == campaign::FaultAction::take_back) {
+      requests.push_back({{"do", "heal"}, {"names", drill.between.empty() ? hosts : drill.between}});
+    } else if (drill.kind == plan::DrillKind::cut) {
+      requests.push_back({{"do", "cut"}, {"a", drill.between[0]}, {"b", drill.between[1]}});
+    } else if (drill.kind == plan::DrillKind::degrade) {
+      requests.push_back(
+          {{"do", "link"}, {"a", drill.between[0]}, {"b", drill.between[1]}, {"changes", drill.settings}});
+    } else if (drill.kind == plan::DrillKind::stop) {
+      on_hosts("freeze", hosts);
+    } else {
+      on_hosts("kill", hosts);
+    }
+    for (const nlohmann::ordered_json& request : requests)
+      static_cast<void>(lab::ask(name, request));
+    return fmt::format("the lab's {}", requests.front().at("do").get<std::string>());
+  };
 }
 
 void LabSession::take_down(const std::string& results_folder) {

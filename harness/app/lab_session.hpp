@@ -29,6 +29,9 @@ class LabSession {
   /// took place in a lab.
   void let_launch(campaign::Options& options) const;
 
+  /// Makes drills that ranks cannot make themselves: cuts and changes links, switches off or freezes hosts.
+  [[nodiscard]] campaign::FaultMaker fault_maker(const plan::Plan& plan) const;
+
   /// Keeps the lab's specification, its log of changes and its counters beside the results, and takes it
   /// down.
   void take_down(const std::string& results_folder);

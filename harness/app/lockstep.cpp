@@ -108,6 +108,10 @@ void add_certify(CLI::App& app, Requests& requests) {
       .add_option("--lab", requests.certify.lab,
                   "rehearse: make the plan's hosts on this machine, as this specification says")
       ->type_name("SPEC");
+  command.add_flag(
+      "--allow-drills", requests.certify.allow_drills,
+      "make the plan's drills on real hosts: they break ranks of this run on purpose (in a lab they "
+      "need no leave)");
   command
       .add_option(
           "--resume", requests.certify.resume,

@@ -123,6 +123,7 @@ ExitCode run_certify(const CertifyRequest& request) {
   campaign::check_launcher(plan, options.programs.launcher, options.surroundings);
   campaign::check_launchable(plan, options.hostfile);
   options.expected_step_s = expected_step_s(plan, options.hostfile);
+  campaign::check_drills_allowed(plan, !request.lab.empty(), request.allow_drills);
   std::optional<LabSession> lab;
   if (!request.lab.empty())
     lab.emplace(request.lab, plan, options.hostfile);
@@ -136,6 +137,7 @@ ExitCode run_certify(const CertifyRequest& request) {
   if (lab) {
     lab->bring_up(folder.path(), options.programs);
     lab->let_launch(options);
+    options.make_fault = lab->fault_maker(plan);
   }
   report::ProgressPrinter progress(stderr, report::style_of(STDERR_FILENO));
   const campaign::Result result = campaign::run(

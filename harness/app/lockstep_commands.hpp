@@ -34,8 +34,9 @@ struct CertifyRequest {
   PlanRequest plan;
   std::string lab;  ///< a lab's specification; empty: the plan's hosts are real
   std::string out = "results";
-  std::string resume;      ///< the results folder itself; empty: a new one below `out`
-  std::string time_limit;  ///< from now on, as Slurm writes it; empty: the Slurm job's
+  std::string resume;         ///< the results folder itself; empty: a new one below `out`
+  bool allow_drills = false;  ///< the plan's drills may break its own ranks, outside of a lab
+  std::string time_limit;     ///< from now on, as Slurm writes it; empty: the Slurm job's
 };
 [[nodiscard]] ExitCode run_certify(const CertifyRequest& request);
 

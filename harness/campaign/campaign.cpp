@@ -6,9 +6,12 @@
 #include <utility>
 
 #include <fmt/format.h>
+#include <poll.h>
 
 #include "harness/campaign/ballast.hpp"
+#include "harness/campaign/checkpoints.hpp"
 #include "harness/campaign/leg_runner.hpp"
+#include "harness/campaign/recovery.hpp"
 #include "harness/campaign/resume.hpp"
 #include "harness/campaign/schedule.hpp"
 #include "harness/core/clock.hpp"
@@ -68,7 +71,7 @@ record::RunFileWriter begin_run_file(const plan::Plan& plan, const Options& opti
 void take_in_earlier(TimeLeft& time_left, const std::vector<Launch>& launches, const Earlier& earlier) {
   for (const record::LegRow& row : earlier.evidence.legs) {
     for (const record::LegEndRow& end : earlier.evidence.leg_ends) {
-      if (end.leg == row.leg)
+      if (end.leg == row.leg && row.leg < launches.size())
         time_left.ended(launches[row.leg], seconds_from_ns(end.ended_utc_ns - row.launched_utc_ns));
     }
   }
@@ -86,6 +89,102 @@ std::string lack_of_time(const plan::Plan& plan, const Launch& launch, const Opt
   return fmt::format("the time limit leaves {} and the next launch ({}, round {}) takes about {}",
                      format_seconds(std::max(0.0, left_s)), plan.legs[launch.leg].name, launch.round + 1,
                      format_seconds(*expected_s));
+}
+
+/// Waits, but not longer than until a stop signal comes. False when one came.
+bool wait_before_restart(StopSignals& stop, double seconds) {
+  pollfd waiting{stop.fd(), POLLIN, 0};
+  const std::int64_t end_ns = monotonic_ns() + ns_from_seconds(seconds);
+  for (std::int64_t left_ns = ns_from_seconds(seconds); left_ns > 0; left_ns = end_ns - monotonic_ns()) {
+    constexpr std::int64_t kNsPerMs = 1'000'000;
+    constexpr std::int64_t kMostMs = 60'000;
+    if (::poll(&waiting, 1, static_cast<int>(std::min(kMostMs, left_ns / kNsPerMs + 1))) > 0)
+      return false;
+  }
+  return !stop.stop_requested();
+}
+
+/// A launch of the schedule with all the attempts that follow from it.
+class Attempts {
+ public:
+  Attempts(const plan::Plan& plan, const Options& options, const ResultsFolder& folder, StopSignals& stop,
+           LegRunner& runner)
+      : plan_(plan), options_(options), folder_(folder), stop_(stop), runner_(runner) {}
+
+  /// Ends of all attempts, in order, go to `ends`; `next_index` is raised by every further attempt.
+  LegResult run(Launch launch, std::uint32_t launches, std::uint32_t& next_index,
+                std::vector<record::LegEndRow>& ends) {
+    const plan::Leg& leg = plan_.legs[launch.leg];
+    Recovery recovery(plan_, leg, hosts_of_leg(plan_, leg, options_.hostfile));
+    Drills drills(plan_, leg.name, launch.round);
+    const std::string checkpoints = checkpoints_folder(plan_, launch, folder_);
+    LegResult result;
+    for (;;) {
+      launch.rank_drills = drills.of_ranks();
+      result = runner_.run(launch, launches, recovery.hosts(), drills);
+      ends.push_back(result.end);
+      // That it could be launched before says that plan and machine are not to blame.
+      if (launch.attempt > 0 && result.diagnosis)
+        result.diagnosis->consequence = Consequence::data;
+      if (!may_restart(result))
+        break;
+      const RestartDecision decision = recovery.after_failure(result.failed_hosts);
+      launch.first_step = newest_checkpoint(checkpoints);
+      tell(launch, decision);
+      if (!decision.restarts)
+        break;
+      if (!wait_before_restart(stop_, decision.wait_s)) {
+        result.interrupted = true;
+        break;
+      }
+      launch.index = next_index++;
+      ++launch.attempt;
+    }
+    for (const record::DrillRow& row : drills.take_back_all(options_.make_fault, utc_ns()))
+      runner_.record(row);
+    // Nobody goes on from them once the leg has ended; after an interruption somebody may.
+    if (!result.interrupted)
+      remove_checkpoints(checkpoints);
+    return result;
+  }
+
+ private:
+  /// A first attempt that could not even be launched says that the plan or the machine is wrong.
+  static bool may_restart(const LegResult& result) {
+    if (result.interrupted || result.end.outcome != "failed")
+      return false;
+    return !result.diagnosis || result.diagnosis->consequence == Consequence::data;
+  }
+
+  void tell(const Launch& launch, const RestartDecision& decision) {
+    if (plan_.recovery.policy == plan::RestartPolicy::stop)
+      return;
+    const std::string leg = fmt::format("leg {}, round {}", plan_.legs[launch.leg].name, launch.round + 1);
+    runner_.note("restart", static_cast<std::int32_t>(launch.index),
+                 decision.restarts
+                     ? fmt::format("{}: attempt {} goes on from step {} {}, in {}", leg, launch.attempt + 2,
+                                   launch.first_step, decision.detail, format_seconds(decision.wait_s))
+                     : fmt::format("{}: no further attempt ({})", leg, decision.detail));
+  }
+
+  const plan::Plan& plan_;
+  const Options& options_;
+  const ResultsFolder& folder_;
+  StopSignals& stop_;
+  LegRunner& runner_;
+};
+
+/// Numbers of further attempts lie behind those of the schedule and of everything that an earlier part
+/// launched.
+std::uint32_t first_free_index(const std::vector<Launch>& launches, const std::optional<Earlier>& earlier) {
+  auto index = static_cast<std::uint32_t>(launches.size());
+  if (earlier) {
+    for (const record::LegRow& row : earlier->evidence.legs)
+      index = std::max(index, row.leg + 1);
+    for (const record::LegRow& row : earlier->cut_short)
+      index = std::max(index, row.leg + 1);
+  }
+  return index;
 }
 
 Ending ending_of(Consequence consequence) {
@@ -120,6 +219,8 @@ Result run(const plan::Plan& plan, const Options& options, const ResultsFolder& 
   if (earlier)
     take_in_earlier(time_left, launches, *earlier);
   LegRunner runner(plan, options, folder, stop, writer, time_left, on_progress);
+  Attempts attempts(plan, options, folder, stop, runner);
+  std::uint32_t next_index = first_free_index(launches, earlier);
   Result result;
   try {
     for (const Launch& launch : launches) {
@@ -134,8 +235,8 @@ Result run(const plan::Plan& plan, const Options& options, const ResultsFolder& 
         result.ending = Ending::out_of_time;
         break;
       }
-      LegResult leg = runner.run(launch, static_cast<std::uint32_t>(launches.size()));
-      result.leg_ends.push_back(leg.end);
+      const LegResult leg =
+          attempts.run(launch, static_cast<std::uint32_t>(launches.size()), next_index, result.leg_ends);
       if (leg.interrupted) {
         result.ending = Ending::interrupted;
         break;

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "harness/campaign/drills.hpp"
 #include "harness/campaign/hosts.hpp"
 #include "harness/campaign/launcher.hpp"
 #include "harness/campaign/results_folder.hpp"
@@ -22,6 +23,7 @@ struct Options {
   std::string results_base = "results";
   Programs programs;  ///< see find_programs()
   LauncherPrefix launcher_prefix;
+  FaultMaker make_fault;  ///< for drills that ranks cannot make themselves; unset: there are none
   std::function<void()>
       after_launch;  ///< once a launch has ended and before its evidence is closed; may be unset
   std::vector<std::pair<std::string, std::string>> provenance;  ///< facts about the whole run, by key
@@ -40,19 +42,21 @@ struct Options {
 
 /// Where the campaign is, told several times a second.
 struct Progress {
-  enum class Moment { launched, running, ended } moment = Moment::running;
-  std::uint32_t launch = 0;  ///< index
+  enum class Moment { launched, running, event, ended } moment = Moment::running;
+  std::uint32_t launch = 0;  ///< place in the schedule
   std::uint32_t launches = 0;
   std::string leg;
   std::uint32_t round = 0;
+  std::uint32_t attempt = 0;
   std::string phase;             ///< of the furthest rank: starting, mpi_init, ..., stepping, ...
   std::uint32_t steps_done = 0;  ///< by every rank, warm-up included
   std::uint32_t steps = 0;
   double steps_per_s = 0.0;      ///< 0: not known yet
   double elapsed_s = 0.0;        ///< of this launch
   std::optional<double> left_s;  ///< of the whole campaign
+  std::string stall;             ///< of the step under way, one line; empty when there is none
   std::string outcome;           ///< of a launch that has ended: completed, failed, interrupted
-  std::string message;           ///< why it did not complete
+  std::string message;           ///< why it did not complete; what happened, of an event
 };
 using ProgressCallback = std::function<void(const Progress&)>;
 
@@ -84,8 +88,10 @@ void check_launchable(const plan::Plan& plan, const std::vector<HostSlots>& host
 /// (see Earlier). As long as some are, there is a file `unfinished` in the folder.
 ///
 /// No launch begins that is expected to end later than kVerdictReserveS before Options::end_utc_ns.
-/// A launch that fails is data and the next ones still run, unless the cause is bad input, a machine
-/// that cannot run it, or a stop signal. Returns when no process of it is left.
+/// A launch that fails is made again as the plan's restart policy says: as a further attempt, which has a
+/// number of its own behind those of the schedule. When that is over it is data and the next ones still run,
+/// unless the cause is bad input, a machine that cannot run it, or a stop signal. Returns when no process of
+/// it is left.
 ///
 /// Throws InputError or RunError when it could not begin at all; after that, errors are told by Result.
 [[nodiscard]] Result run(const plan::Plan& plan, const Options& options, const ResultsFolder& folder,

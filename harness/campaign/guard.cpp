@@ -16,6 +16,7 @@
 #include "harness/campaign/guarded_process.hpp"
 #include "harness/campaign/process_tree.hpp"
 #include "harness/core/clock.hpp"
+#include "harness/core/units.hpp"
 
 namespace lockstep::campaign {
 namespace {
@@ -23,10 +24,6 @@ namespace {
 constexpr std::int64_t kNsPerMs = 1'000'000;
 constexpr double kKillPatienceS =
     10.0;  // SIGKILL acts at once, except on a process inside an uninterruptible call
-
-std::int64_t ns_from(double seconds) {
-  return static_cast<std::int64_t>(seconds * 1e9);
-}
 
 void pause_ms(std::int64_t ms) {
   sleep_until_ns(monotonic_ns() + ms * kNsPerMs);
@@ -82,7 +79,7 @@ std::vector<char*> pointers_to(const std::vector<std::string>& texts) {
 
 class Guard {
  public:
-  Guard(pid_t program, double grace_s) : program_(program), grace_ns_(ns_from(grace_s)) {}
+  Guard(pid_t program, double grace_s) : program_(program), grace_ns_(ns_from_seconds(grace_s)) {}
 
   ProcessEnd run() {
     const sigset_t signals = guard_signals();
@@ -149,7 +146,7 @@ class Guard {
 }  // namespace
 
 int kill_descendants(double patience_s) {
-  const std::int64_t give_up_ns = monotonic_ns() + ns_from(patience_s);
+  const std::int64_t give_up_ns = monotonic_ns() + ns_from_seconds(patience_s);
   while (true) {
     const std::vector<pid_t> left = descendants_of(::getpid());
     if (left.empty() || monotonic_ns() >= give_up_ns)

@@ -82,20 +82,35 @@ bool shares_cores(const plan::Plan& plan, const std::vector<HostSlots>& hosts, s
 
 std::vector<std::string> rank_command(const plan::Plan& plan, const Launch& launch,
                                       const LaunchPaths& paths) {
-  return {paths.rank_program,
-          "--plan",
-          paths.plan_file,
-          "--leg",
-          plan.legs[launch.leg].name,
-          "--leg-index",
-          std::to_string(launch.index),
-          "--round",
-          std::to_string(launch.round),
-          "--attempt",
-          std::to_string(launch.attempt),
-          "--journals",
-          paths.journals_folder,
-          "--launched-by-controller"};
+  std::vector<std::string> command{paths.rank_program,
+                                   "--plan",
+                                   paths.plan_file,
+                                   "--leg",
+                                   plan.legs[launch.leg].name,
+                                   "--leg-index",
+                                   std::to_string(launch.index),
+                                   "--round",
+                                   std::to_string(launch.round),
+                                   "--attempt",
+                                   std::to_string(launch.attempt),
+                                   "--journals",
+                                   paths.journals_folder};
+  const auto add = [&command](const char* option, std::string value) {
+    command.emplace_back(option);
+    command.push_back(std::move(value));
+  };
+  if (launch.first_step > 0)
+    add("--first-step", std::to_string(launch.first_step));
+  if (!paths.checkpoints_folder.empty())
+    add("--checkpoints", paths.checkpoints_folder);
+  if (!launch.rank_drills.empty()) {
+    std::vector<std::string> numbers;
+    for (const std::uint32_t drill : launch.rank_drills)
+      numbers.push_back(std::to_string(drill));
+    add("--drills", join(numbers, ","));
+  }
+  command.emplace_back("--launched-by-controller");
+  return command;
 }
 
 std::map<std::string, std::string> mca_parameters(const plan::Plan& plan, const Surroundings& surroundings) {

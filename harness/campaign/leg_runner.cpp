@@ -5,9 +5,12 @@
 #include <span>
 #include <utility>
 
+#include <fmt/format.h>
 #include <poll.h>
 
+#include "harness/campaign/checkpoints.hpp"
 #include "harness/campaign/guarded_process.hpp"
+#include "harness/campaign/stall_watch.hpp"
 #include "harness/core/clock.hpp"
 #include "harness/core/error.hpp"
 #include "harness/core/posix.hpp"
@@ -52,6 +55,10 @@ struct LegRunner::Running {
   std::uint32_t first_steps = 0;  ///< done when stepping was first seen: the rate counts from there
   std::int64_t first_steps_ns = 0;
   Sight last_sight;
+  Drills* drills = nullptr;
+  StallWatch stalls;
+  std::string stall;
+  bool stall_told = false;
 };
 
 LegRunner::LegRunner(const plan::Plan& plan, const Options& options, const ResultsFolder& folder,
@@ -65,15 +72,30 @@ LegRunner::LegRunner(const plan::Plan& plan, const Options& options, const Resul
       time_left_(time_left),
       on_progress_(on_progress) {}
 
-LegResult LegRunner::run(const Launch& launch, std::uint32_t launches) {
-  Running running = start(launch, launches);
+LegResult LegRunner::run(const Launch& launch, std::uint32_t launches, const std::vector<HostSlots>& hosts,
+                         Drills& drills) {
+  Running running = start(launch, launches, hosts);
+  running.drills = &drills;
   follow(running);
+  drills.note_progress(launch.first_step + running.watch.most_steps());
   return close(running);
 }
 
-LegRunner::Running LegRunner::start(const Launch& launch, std::uint32_t launches) {
+void LegRunner::note(const std::string& kind, std::int32_t leg, const std::string& message) {
+  const record::EventRow row{utc_ns(), leg, kind, message};
+  writer_.append(std::span<const record::EventRow>(&row, 1));
+  writer_.flush();
+  if (!on_progress_)
+    return;
+  Progress progress;
+  progress.moment = Progress::Moment::event;
+  progress.message = message;
+  on_progress_(progress);
+}
+
+LegRunner::Running LegRunner::start(const Launch& launch, std::uint32_t launches,
+                                    const std::vector<HostSlots>& hosts) {
   const plan::Leg& leg = plan_.legs[launch.leg];
-  const std::vector<HostSlots> hosts = hosts_of_leg(plan_, leg, options_.hostfile);
   const record::LegRow row = leg_row(plan_, launch, ranks_of_leg(plan_, leg, hosts), utc_ns());
   folder_.make_journals_folder(row);
   const LaunchPaths paths{.launcher_prefix = options_.launcher_prefix ? options_.launcher_prefix(hosts)
@@ -82,6 +104,7 @@ LegRunner::Running LegRunner::start(const Launch& launch, std::uint32_t launches
                           .rank_program = options_.programs.rank_program,
                           .plan_file = folder_.plan_file(),
                           .journals_folder = folder_.journals_folder(row),
+                          .checkpoints_folder = checkpoints_folder(plan_, launch, folder_),
                           .hosts_file = folder_.hosts_file(row)};
   if (const std::string text = hosts_file_text(paths.launcher, hosts); !text.empty())
     write_text_file(paths.hosts_file, text);
@@ -103,7 +126,9 @@ LegRunner::Running LegRunner::start(const Launch& launch, std::uint32_t launches
           LegWatch(leg_limits(plan_, expected_step_s(options_, launch), options_.deadline_slack_s), begin_ns),
       .end = {},
       .overdue = {},
-      .last_sight = {}};
+      .last_sight = {},
+      .stalls = StallWatch(options_.poll_interval_s),
+      .stall = {}};
 }
 
 void LegRunner::follow(Running& running) {
@@ -121,6 +146,8 @@ void LegRunner::follow(Running& running) {
     running.end = running.process.poll_end();
     running.last_sight = running.journals.look();
     running.steps_done = running.merger.poll();
+    watch_stalls(running);
+    make_faults(running);
     if (const auto overdue = running.watch.observe(monotonic_ns(), running.last_sight);
         overdue && !running.end) {
       running.overdue = overdue;
@@ -129,6 +156,51 @@ void LegRunner::follow(Running& running) {
     }
     tell(running, Progress::Moment::running, running.last_sight);
   }
+}
+
+void LegRunner::watch_stalls(Running& running) {
+  for (const double step_s : running.last_sight.new_steps_s)
+    running.stalls.take(step_s);
+  const auto leg = static_cast<std::int32_t>(running.row.leg);
+  std::optional<LiveStall> stall;
+  if (running.last_sight.furthest == record::RankPhase::stepping)
+    stall = running.stalls.observe(monotonic_ns(), running.steps_done);
+  else
+    running.stalls.end(monotonic_ns());
+  running.stall.clear();
+  if (stall) {
+    running.stall =
+        fmt::format("step {} has taken {} so far, usually {}", stall->step,
+                    format_seconds(seconds_from_ns(stall->length_ns)), format_seconds(stall->usual_s));
+    if (!std::exchange(running.stall_told, true))
+      note("stall_begin", leg,
+           fmt::format("leg {}, round {}: {}", running.row.name, running.row.round + 1, running.stall));
+  }
+  if (const auto ended = running.stalls.take_ended()) {
+    running.stall_told = false;
+    note("stall_end", leg,
+         fmt::format("leg {}, round {}: step {} took about {}, usually {}", running.row.name,
+                     running.row.round + 1, ended->step, format_seconds(seconds_from_ns(ended->length_ns)),
+                     format_seconds(ended->usual_s)));
+  }
+}
+
+void LegRunner::make_faults(Running& running) {
+  const std::uint32_t first = running.launch.first_step;
+  const std::uint32_t training_steps = first + running.watch.most_steps();
+  if (!running.watch.stepped())
+    return;
+  const std::vector<record::DrillRow> rows = running.drills->act(
+      options_.make_fault, running.row.leg, training_steps, first, monotonic_ns(), utc_ns());
+  for (const record::DrillRow& row : rows)
+    record(row);
+}
+
+void LegRunner::record(const record::DrillRow& row) {
+  writer_.append(std::span<const record::DrillRow>(&row, 1));
+  note("drill", static_cast<std::int32_t>(row.leg),
+       fmt::format("drill {}: {} of {} {} ({})", row.drill, row.kind, row.target,
+                   row.end_utc_ns == 0 ? "made" : "taken back", row.how));
 }
 
 void LegRunner::ask_to_stop(Running& running) {
@@ -186,7 +258,8 @@ LegResult LegRunner::close(Running& running) {
   if (on_progress_) {
     Progress progress;
     progress.moment = Progress::Moment::ended;
-    progress.launch = running.launch.index;
+    progress.launch = running.launch.position;
+    progress.attempt = running.launch.attempt;
     progress.launches = running.launches;
     progress.leg = running.row.name;
     progress.round = running.row.round;
@@ -211,7 +284,8 @@ void LegRunner::tell(Running& running, Progress::Moment moment, const Sight& sig
   }
   Progress progress;
   progress.moment = moment;
-  progress.launch = running.launch.index;
+  progress.launch = running.launch.position;
+  progress.attempt = running.launch.attempt;
   progress.launches = running.launches;
   progress.leg = running.row.name;
   progress.round = running.row.round;
@@ -223,7 +297,8 @@ void LegRunner::tell(Running& running, Progress::Moment moment, const Sight& sig
         (running.steps_done - running.first_steps) / seconds_from_ns(now_ns - running.first_steps_ns);
   }
   progress.elapsed_s = seconds_from_ns(now_ns - running.begin_ns);
-  progress.left_s = time_left_.estimate_s(running.launch.index, progress.elapsed_s, progress.steps_done,
+  progress.stall = running.stall;
+  progress.left_s = time_left_.estimate_s(running.launch.position, progress.elapsed_s, progress.steps_done,
                                           progress.steps, progress.steps_per_s);
   on_progress_(progress);
 }

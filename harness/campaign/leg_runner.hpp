@@ -2,10 +2,13 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
+#include <vector>
 
 #include "harness/campaign/campaign.hpp"
 #include "harness/campaign/diagnosis.hpp"
+#include "harness/campaign/drills.hpp"
 #include "harness/campaign/leg_watch.hpp"
 #include "harness/campaign/schedule.hpp"
 #include "harness/campaign/time_left.hpp"
@@ -20,6 +23,7 @@ struct LegResult {
   std::optional<Diagnosis> diagnosis;  ///< nullopt when nothing was wrong
   bool interrupted = false;
   double seconds = 0.0;
+  std::set<std::string> failed_hosts;  ///< to blame, as far as it is known
 };
 
 /// Makes one launch: starts it, follows its journals into the run file, stops it when a stop signal comes or
@@ -29,13 +33,21 @@ class LegRunner {
   LegRunner(const plan::Plan& plan, const Options& options, const ResultsFolder& folder, StopSignals& stop,
             record::RunFileWriter& writer, TimeLeft& time_left, const ProgressCallback& on_progress);
 
-  /// `launches`: of the whole campaign, for progress. Throws RunError when evidence cannot be written; the
-  /// launch has then been ended.
-  LegResult run(const Launch& launch, std::uint32_t launches);
+  /// `launches`: of the whole campaign, for progress. `hosts`: see hosts_of_leg(). `drills`: of its leg and
+  /// round. Throws RunError when evidence cannot be written; the launch has then been ended.
+  LegResult run(const Launch& launch, std::uint32_t launches, const std::vector<HostSlots>& hosts,
+                Drills& drills);
+  /// Puts an event into the run file and tells it. `leg`: index of a launch, or -1.
+  void note(const std::string& kind, std::int32_t leg, const std::string& message);
+  /// Puts a fault that was made or taken back into the run file, and tells it.
+  void record(const record::DrillRow& row);
 
  private:
   struct Running;
-  [[nodiscard]] Running start(const Launch& launch, std::uint32_t launches);
+  [[nodiscard]] Running start(const Launch& launch, std::uint32_t launches,
+                              const std::vector<HostSlots>& hosts);
+  void watch_stalls(Running& running);
+  void make_faults(Running& running);
   void follow(Running& running);
   void ask_to_stop(Running& running);
   LegResult close(Running& running);

@@ -7,6 +7,7 @@
 
 #include "harness/core/error.hpp"
 #include "harness/core/units.hpp"
+#include "harness/step/stamps.hpp"
 
 namespace lockstep::campaign {
 namespace {
@@ -84,6 +85,15 @@ Sight JournalWatch::look() {
   for (const auto& [name, reader] : readers_) {
     sight.furthest = std::max(sight.furthest, reader.phase());
     sight.steps = std::max(sight.steps, reader.completed_steps());
+  }
+  const auto first = readers_.find(record::journal_file_name(0));
+  if (first != readers_.end()) {
+    for (const std::uint32_t completed = first->second.completed_steps(); told_steps_ < completed;
+         ++told_steps_) {
+      const auto stamp = first->second.step(told_steps_);
+      if (stamp && (stamp->flags & step::kStepWarmup) == 0)
+        sight.new_steps_s.push_back(seconds_from_ns(stamp->end_ns - stamp->begin_ns));
+    }
   }
   return sight;
 }

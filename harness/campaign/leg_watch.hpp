@@ -4,6 +4,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "harness/campaign/diagnosis.hpp"
 #include "harness/plan/plan.hpp"
@@ -16,6 +17,8 @@ struct Sight {
   std::uint32_t journals = 0;
   record::RankPhase furthest = record::RankPhase::starting;  ///< of any rank
   std::uint32_t steps = 0;                                   ///< most that any rank has completed
+  std::vector<double> new_steps_s{};  ///< lengths of the steps that one rank has completed since the last
+                                      ///< look, warm-up left out
 };
 
 /// How long the controller waits. Every limit lies above the ranks' own deadline for the same thing: they
@@ -37,6 +40,7 @@ class LegWatch {
   /// Returns the reason to stop the launch, once it is overdue.
   [[nodiscard]] std::optional<Diagnosis> observe(std::int64_t now_ns, const Sight& sight);
   [[nodiscard]] bool stepped() const { return stepped_; }
+  [[nodiscard]] std::uint32_t most_steps() const { return steps_; }  ///< that any rank has completed
 
  private:
   LegLimits limits_;
@@ -60,6 +64,7 @@ class JournalWatch {
   static constexpr std::size_t kMostWatched = 64;
   std::string folder_;
   std::map<std::string, record::JournalReader> readers_;
+  std::uint32_t told_steps_ = 0;  ///< of the first rank
 };
 
 }  // namespace lockstep::campaign

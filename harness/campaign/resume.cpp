@@ -21,10 +21,28 @@ namespace fs = std::filesystem;
 
 constexpr const char* kResumedKey = "resumed";
 
-/// Whether the row announces what the schedule says at its place.
+/// Whether the row announces what the schedule says at its place, or a further attempt of something in it.
 bool is_scheduled(const record::LegRow& row, const plan::Plan& plan, const std::vector<Launch>& launches) {
-  return row.leg < launches.size() && row.name == plan.legs[launches[row.leg].leg].name &&
-         row.round == launches[row.leg].round;
+  const auto is_it = [&](const Launch& launch) {
+    return row.name == plan.legs[launch.leg].name && row.round == launch.round &&
+           (row.attempt == 0 ? row.leg == launch.index : row.leg >= launches.size());
+  };
+  return std::any_of(launches.begin(), launches.end(), is_it);
+}
+
+/// All attempts of a leg and round are kept, or none.
+void drop_rounds_cut_short(const std::vector<record::LegRow>& legs, std::set<std::uint32_t>& kept) {
+  const auto same_round = [](const record::LegRow& a, const record::LegRow& b) {
+    return a.name == b.name && a.round == b.round;
+  };
+  for (const record::LegRow& row : legs) {
+    if (kept.contains(row.leg))
+      continue;
+    for (const record::LegRow& other : legs) {
+      if (same_round(row, other))
+        kept.erase(other.leg);
+    }
+  }
 }
 
 template <class Row, class Keep>
@@ -141,10 +159,17 @@ std::optional<Earlier> read_earlier(const ResultsFolder& folder, const plan::Pla
     if (end.outcome != "interrupted")
       earlier.kept.insert(end.leg);
   }
+  std::set<std::uint32_t> first_attempts;
+  for (const record::LegRow& row : earlier.evidence.legs) {
+    if (row.attempt == 0)
+      first_attempts.insert(row.leg);
+  }
   for (const record::FailureRow& failure : earlier.evidence.failures) {
-    if (failure.kind == "launch")
+    // A further attempt that could not be launched says that the hosts did not come back: that is evidence.
+    if (failure.kind == "launch" && first_attempts.contains(failure.leg))
       earlier.kept.erase(failure.leg);
   }
+  drop_rounds_cut_short(earlier.evidence.legs, earlier.kept);
   for (const record::LegRow& row : earlier.evidence.legs) {
     if (!is_scheduled(row, plan, launches))
       throw InputError(

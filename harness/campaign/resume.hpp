@@ -17,8 +17,8 @@ namespace lockstep::campaign {
 ///
 /// A launch that ended is kept, completed or failed: a failure is evidence and is not made to go away by
 /// trying again. One that was interrupted, whose controller died, or that no rank stepped in because the
-/// launcher could not start them (which answers nothing about the sites) is made again; what it left stays
-/// aside.
+/// launcher could not start them (which answers nothing about the sites) is made again, with all attempts of
+/// its leg and round; what they left stays aside.
 struct Earlier {
   record::Evidence evidence;              ///< of the launches that are kept, and of the run as a whole
   std::set<std::uint32_t> kept;           ///< their indices

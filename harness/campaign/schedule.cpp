@@ -1,5 +1,6 @@
 #include "harness/campaign/schedule.hpp"
 
+#include <algorithm>
 #include <string>
 
 #include "harness/core/error.hpp"
@@ -14,7 +15,8 @@ std::vector<Launch> schedule(const plan::Plan& plan) {
   for (std::uint32_t round = 0; round < plan.run.rounds; ++round) {
     for (std::uint32_t i = 0; i < legs; ++i) {
       const std::uint32_t leg = round % 2 == 0 ? i : legs - 1 - i;
-      launches.push_back({static_cast<std::uint32_t>(launches.size()), leg, round, 0});
+      const auto position = static_cast<std::uint32_t>(launches.size());
+      launches.push_back({position, leg, round, 0, 0, {}, position});
     }
   }
   return launches;
@@ -35,9 +37,13 @@ record::LegRow leg_row(const plan::Plan& plan, const Launch& launch, std::uint32
   row.sites = join(sites, ",");
   row.round = launch.round;
   row.attempt = launch.attempt;
+  row.first_step = launch.first_step;
   row.ranks = ranks;
-  row.warmup_steps = plan.run.warmup_steps;
-  row.steps = plan.run.steps;
+  const std::uint32_t all = plan.run.warmup_steps + plan.run.steps;
+  LOCKSTEP_EXPECT(launch.first_step < all, "an attempt that has no step left");
+  const std::uint32_t left = all - launch.first_step;
+  row.warmup_steps = std::min(plan.run.warmup_steps, left - 1);
+  row.steps = left - row.warmup_steps;
   row.launched_utc_ns = launched_utc_ns;
   return row;
 }

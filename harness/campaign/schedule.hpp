@@ -10,10 +10,15 @@ namespace lockstep::campaign {
 
 /// One launch of the harness that the campaign will make.
 struct Launch {
-  std::uint32_t index = 0;  ///< in the run: the `leg` of every row of evidence
-  std::uint32_t leg = 0;    ///< index in Plan::legs
+  std::uint32_t index = 0;  ///< in the run: the `leg` of every row of evidence; of a first attempt, its place
+                            ///< in the schedule
+  std::uint32_t leg = 0;  ///< index in Plan::legs
   std::uint32_t round = 0;
   std::uint32_t attempt = 0;
+  std::uint32_t first_step = 0;  ///< training steps that earlier attempts had saved
+  std::vector<std::uint32_t>
+      rank_drills{};           ///< of the plan, by index, that ranks are to make in this attempt
+  std::uint32_t position = 0;  ///< in the schedule, of all attempts
 };
 
 /// The launches in the order in which they are made. Every leg runs once a round; odd rounds run in reverse
@@ -21,7 +26,8 @@ struct Launch {
 /// cancels in their ratio.
 [[nodiscard]] std::vector<Launch> schedule(const plan::Plan& plan);
 
-/// The row that announces the launch in the evidence. `ranks` should leave a journal.
+/// The row that announces the launch in the evidence. `ranks` should leave a journal. An attempt that goes on
+/// from a checkpoint has the steps that are left, the first of them warm-up again.
 [[nodiscard]] record::LegRow leg_row(const plan::Plan& plan, const Launch& launch, std::uint32_t ranks,
                                      std::int64_t launched_utc_ns);
 

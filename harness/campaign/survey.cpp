@@ -30,10 +30,6 @@ constexpr double kPathDeadlineS = 60.0;
 constexpr double kStreamSpareS = 40.0;
 constexpr double kEndS = 3.0;
 
-std::int64_t ns_from(double seconds) {
-  return static_cast<std::int64_t>(seconds * kNsPerS);
-}
-
 /// mpirun takes one --bind-to or --map-by.
 bool names_mapping(const std::vector<std::string>& arguments) {
   return std::any_of(arguments.begin(), arguments.end(), [](const std::string& argument) {
@@ -102,7 +98,7 @@ class SurveyRun {
     probe.process.emplace(
         GuardedProcess::start(probe_command(plan_, host, i, files_.folder, options_), files_.log(i)));
     probe.answers.emplace(files_.answers(i));
-    probe.deadline_ns = monotonic_ns() + ns_from(plan_.deadlines.launch_s);
+    probe.deadline_ns = monotonic_ns() + ns_from_seconds(plan_.deadlines.launch_s);
   }
 
   /// Starts every probe and takes what each host says of itself.
@@ -190,7 +186,7 @@ class SurveyRun {
     const std::vector<PathPair> pairs = what.pairs;
     order(std::move(what));
     const std::uint32_t number = orders_;
-    const std::int64_t deadline_ns = monotonic_ns() + ns_from(deadline_s);
+    const std::int64_t deadline_ns = monotonic_ns() + ns_from_seconds(deadline_s);
     const auto waits_for = [&](const PathPair& pair) {
       return !probes_[pair.from].lost && answered_[pair.from] < number;
     };
@@ -259,7 +255,7 @@ class SurveyRun {
     SurveyOrder last;
     last.kind = SurveyOrder::Kind::end;
     order(std::move(last));
-    const std::int64_t deadline_ns = monotonic_ns() + ns_from(kEndS);
+    const std::int64_t deadline_ns = monotonic_ns() + ns_from_seconds(kEndS);
     const auto runs = [](RunningProbe& probe) { return probe.process && !probe.process->poll_end(); };
     while (monotonic_ns() < deadline_ns && std::any_of(probes_.begin(), probes_.end(), runs))
       pause();

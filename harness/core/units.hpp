@@ -26,5 +26,9 @@ constexpr double kNsPerS = 1e9;
 [[nodiscard]] constexpr double seconds_from_ns(std::int64_t ns) {
   return static_cast<double>(ns) / kNsPerS;
 }
+/// To the nearest.
+[[nodiscard]] constexpr std::int64_t ns_from_seconds(double seconds) {
+  return static_cast<std::int64_t>(seconds * kNsPerS + (seconds < 0.0 ? -0.5 : 0.5));
+}
 
 }  // namespace lockstep

@@ -18,10 +18,6 @@ FailureRow mismatch(std::uint32_t leg, std::uint32_t step, std::int32_t rank, st
   return row;
 }
 
-std::int64_t ns_from_seconds(double seconds) {
-  return std::llround(seconds * kNsPerS);
-}
-
 }  // namespace
 
 FailureRow make_failure(std::uint32_t leg, std::int32_t rank, std::string kind, std::string message) {

@@ -370,7 +370,7 @@ const TableSpec<DrillRow>& table() {
   using Row = DrillRow;
   static const TableSpec<Row> spec{
       "drills",
-      "Faults that the plan asked for, as they were made.",
+      "Faults that the plan asked for: a row when one is made, and another when it is taken back.",
       16,
       {
           number("leg", &Row::leg, "", kLeg),

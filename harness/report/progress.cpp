@@ -44,7 +44,9 @@ std::string progress_line(const campaign::Progress& progress, const Style& style
   std::string line = fmt::format("[{}{}] {}/{} {}  {}", std::string(static_cast<std::size_t>(filled), '#'),
                                  std::string(static_cast<std::size_t>(kBarWidth - filled), '-'),
                                  progress.launch + 1, progress.launches, progress.leg, phase_text(progress));
-  if (progress.steps_per_s > 0.0)
+  if (!progress.stall.empty())
+    line += "  STALL: " + progress.stall;
+  else if (progress.steps_per_s > 0.0)
     line += fmt::format("  {:.3g} steps/s", progress.steps_per_s);
   if (progress.left_s)
     line += fmt::format("  {} left", clock_text(*progress.left_s));
@@ -54,13 +56,17 @@ std::string progress_line(const campaign::Progress& progress, const Style& style
 }
 
 std::string progress_log_line(const campaign::Progress& progress) {
-  const std::string which = fmt::format("launch {} of {}: {}, round {}", progress.launch + 1,
-                                        progress.launches, progress.leg, progress.round + 1);
+  const std::string which =
+      fmt::format("launch {} of {}: {}, round {}{}", progress.launch + 1, progress.launches, progress.leg,
+                  progress.round + 1,
+                  progress.attempt > 0 ? fmt::format(", attempt {}", progress.attempt + 1) : std::string());
   switch (progress.moment) {
     case campaign::Progress::Moment::launched:
       return which + (progress.left_s ? fmt::format(" (about {} left)", clock_text(*progress.left_s)) : "");
     case campaign::Progress::Moment::running:
       return {};
+    case campaign::Progress::Moment::event:
+      return progress.message;
     case campaign::Progress::Moment::ended:
       break;
   }
@@ -78,9 +84,12 @@ void ProgressPrinter::tell(const campaign::Progress& progress) {
     return;
   }
   clear();
-  if (progress.moment == campaign::Progress::Moment::ended && progress.outcome != "completed")
+  using Moment = campaign::Progress::Moment;
+  const bool is_news = progress.moment == Moment::event ||
+                       (progress.moment == Moment::ended && progress.outcome != "completed");
+  if (is_news)
     fmt::print(stream_, "{}\n", paint(style_, Emphasis::warning, progress_log_line(progress)));
-  if (progress.moment != campaign::Progress::Moment::ended) {
+  if (progress.moment == Moment::launched || progress.moment == Moment::running) {
     fmt::print(stream_, "{}", progress_line(progress, style_));
     bar_shown_ = true;
   }

@@ -1,12 +1,12 @@
 // Stands in for lockstep-rank: leaves a journal as a rank does, computes and sends nothing, stops after a
 // step when SIGUSR1 asks for it (each rank by itself: there is nothing to agree on), and misbehaves on
 // demand. FAKE_MODE=<mode>[@<leg index>]: ok, slow, hang, deaf (to SIGUSR1; slow), killed, late, bad_input,
-// never, no_journal;
-// everywhere or in one launch only.
+// never, no_journal, stall (in the last step); everywhere or in one launch only.
 
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <map>
 #include <string>
 #include <thread>
@@ -58,6 +58,9 @@ record::RankMeta describe(const plan::Plan& plan, const std::map<std::string, st
   campaign::Launch launch;
   launch.index = static_cast<std::uint32_t>(std::stoul(options.at("--leg-index")));
   launch.round = static_cast<std::uint32_t>(std::stoul(options.at("--round")));
+  launch.attempt = static_cast<std::uint32_t>(std::stoul(options.at("--attempt")));
+  if (options.contains("--first-step"))
+    launch.first_step = static_cast<std::uint32_t>(std::stoul(options.at("--first-step")));
   while (plan.legs[launch.leg].name != options.at("--leg"))
     ++launch.leg;
   const plan::Leg& leg = plan.legs[launch.leg];
@@ -123,6 +126,25 @@ void run_step(step::Recording recording, std::uint32_t step, bool warmup, std::c
   recording.steps[step] = stamp;
 }
 
+/// Nothing but the mark of a whole one.
+void save_checkpoint(const plan::Plan& plan, const std::map<std::string, std::string>& options,
+                     std::uint32_t rank, std::uint32_t training_steps) {
+  if (rank != 0 || plan.recovery.checkpoint_steps == 0 ||
+      training_steps % plan.recovery.checkpoint_steps != 0)
+    return;
+  const std::string folder = options.at("--checkpoints") + "/step-" + std::to_string(training_steps);
+  std::filesystem::create_directories(folder);
+  write_text_file(folder + "/complete", "");
+}
+
+/// Real ranks wait for each other in every step; these do not. Rank 0 has to save one first.
+void await_checkpoint(const plan::Plan& plan, const std::map<std::string, std::string>& options) {
+  if (plan.recovery.checkpoint_steps == 0)
+    return;
+  while (!std::filesystem::exists(options.at("--checkpoints") + "/step-4/complete"))
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -148,8 +170,8 @@ int main(int argc, char** argv) {
     return 0;
 
   const plan::Plan plan = plan::load_plan(options.at("--plan"));
-  const std::uint32_t steps = plan.run.steps + plan.run.warmup_steps;
   const record::RankMeta meta = describe(plan, options, rank);
+  const std::uint32_t steps = meta.leg.steps + meta.leg.warmup_steps;
   record::Journal journal =
       record::Journal::create(options.at("--journals") + "/" + record::journal_file_name(rank), meta, steps,
                               plan.run.op_stamp_steps, 2, 1);
@@ -163,15 +185,20 @@ int main(int argc, char** argv) {
   journal.add_clock(clock);
   const auto length = std::chrono::milliseconds(mode == "slow" || mode == "deaf" ? 50 : 2);
   for (std::uint32_t step = 0; step < steps; ++step) {
-    if (mode == "killed" && rank == 1 && step == 5)
+    if (mode == "killed" && rank == 1 && step == 5) {
+      await_checkpoint(plan, options);
       ::raise(SIGKILL);
+    }
     if (mode == "hang" && step == 5) {
       static_cast<void>(std::signal(SIGTERM, SIG_IGN));
       wait_for_ever();
     }
     where.step = step;
-    run_step(journal.recording(), step, step < plan.run.warmup_steps, length);
+    const bool stalls = mode == "stall" && step == steps - 1;
+    run_step(journal.recording(), step, step < meta.leg.warmup_steps,
+             stalls ? std::chrono::milliseconds(800) : length);
     where.completed_steps = step + 1;
+    save_checkpoint(plan, options, rank, meta.leg.first_step + step + 1);
     if (stop_asked != 0 && mode != "deaf" && step + 1 < steps)
       return 0;
   }

@@ -45,14 +45,25 @@ class CampaignTest : public testing::Test {
   record::Evidence evidence() const { return record::read_run_file(folder_->run_file()); }
   static std::vector<std::string> outcomes(const record::Evidence& evidence) {
     std::vector<std::string> outcomes;
-    for (const auto& end : evidence.leg_ends)
-      outcomes.push_back(evidence.legs.at(end.leg).name + " " + end.outcome);
+    for (const auto& end : evidence.leg_ends) {
+      for (const auto& leg : evidence.legs) {
+        if (leg.leg == end.leg)
+          outcomes.push_back(leg.name + " " + end.outcome);
+      }
+    }
     return outcomes;
   }
   static std::vector<std::string> failure_kinds(const record::Evidence& evidence) {
     std::vector<std::string> kinds;
     for (const auto& failure : evidence.failures)
       kinds.push_back(failure.kind);
+    return kinds;
+  }
+
+  static std::vector<std::string> event_kinds(const record::Evidence& evidence) {
+    std::vector<std::string> kinds;
+    for (const auto& event : evidence.events)
+      kinds.push_back(event.kind);
     return kinds;
   }
 
@@ -98,6 +109,97 @@ TEST_F(CampaignTest, AKilledRankIsDataAndTheLaterLegsStillRun) {
   EXPECT_THAT(failure_kinds(found), testing::Contains("killed"));
   EXPECT_THAT(found.leg_ends[2].message, HasSubstr("SIGKILL"));
   EXPECT_EQ(found.leg_ends[2].exit_status, 137);
+}
+
+TEST_F(CampaignTest, AFailedLaunchGoesOnFromItsLastCheckpoint) {
+  ::setenv("FAKE_MODE", "killed@2", 1);
+  const Result result =
+      run(colocated_plan({"recovery.policy=same", "recovery.backoff_s=0.01", "recovery.checkpoint_steps=2"}));
+  EXPECT_EQ(result.ending, Ending::finished);
+  const auto found = evidence();
+  EXPECT_THAT(outcomes(found), ElementsAre("A completed", "B completed", "joint failed", "joint completed",
+                                           "joint completed", "B completed", "A completed"));
+  ASSERT_EQ(found.legs.size(), 7U);
+  const record::LegRow& second = found.legs[3];
+  EXPECT_EQ(second.leg, 6U);
+  EXPECT_EQ(second.attempt, 1U);
+  EXPECT_EQ(second.round, 0U);
+  // The others may have come further than the rank that died in step 5, but every checkpoint is of an even
+  // step.
+  EXPECT_GE(second.first_step, 4U);
+  EXPECT_EQ(second.first_step % 2, 0U);
+  EXPECT_EQ(second.first_step + second.warmup_steps + second.steps, 12U);
+  EXPECT_FALSE(std::filesystem::exists(folder_->checkpoints_base() + "/joint-r0"))
+      << "nobody goes on from them";
+  EXPECT_THAT(event_kinds(found), testing::Contains("restart"));
+}
+
+TEST_F(CampaignTest, RestartsEnd) {
+  ::setenv("FAKE_MODE", "killed", 1);
+  static_cast<void>(
+      run(colocated_plan({"recovery.policy=same", "recovery.max_restarts=2", "recovery.backoff_s=0.01",
+                          "run.rounds=1", "criteria.min_steps=10"})));
+  const auto found = evidence();
+  EXPECT_THAT(outcomes(found), ElementsAre("A failed", "A failed", "A failed", "B failed", "B failed",
+                                           "B failed", "joint failed", "joint failed", "joint failed"));
+  for (const record::LegRow& row : found.legs)
+    EXPECT_EQ(row.first_step, 0U) << "there was no checkpoint";
+}
+
+TEST_F(CampaignTest, ARestartWaitsAndAStopSignalEndsTheWait) {
+  ::setenv("FAKE_MODE", "killed@0", 1);
+  const Result result =
+      run(colocated_plan({"recovery.policy=same", "recovery.backoff_s=600"}), [](const Progress& progress) {
+        if (progress.moment == Progress::Moment::event &&
+            progress.message.find("goes on") != std::string::npos)
+          ::kill(::getpid(), SIGTERM);
+      });
+  EXPECT_EQ(result.ending, Ending::interrupted);
+  EXPECT_THAT(outcomes(evidence()), ElementsAre("A failed"));
+}
+
+TEST_F(CampaignTest, AStallIsToldWhileItLasts) {
+  ::setenv("FAKE_MODE", "stall@2", 1);
+  std::string seen;
+  static_cast<void>(run(colocated_plan({"run.steps=30"}), [&seen](const Progress& progress) {
+    if (progress.moment == Progress::Moment::running && !progress.stall.empty())
+      seen = progress.stall;
+  }));
+  EXPECT_THAT(seen, HasSubstr("step 31 has taken"));
+  const auto found = evidence();
+  ASSERT_THAT(event_kinds(found), ElementsAre("stall_begin", "stall_end"));
+  EXPECT_EQ(found.events[0].leg, 2);
+  EXPECT_THAT(found.events[0].message, HasSubstr("leg joint, round 1: step 31 has taken"));
+}
+
+TEST_F(CampaignTest, FaultsAreMadeAtTheirStepAndTakenBack) {
+  std::vector<std::string> made;
+  options_.make_fault = [&made](const plan::Drill& drill, FaultAction action) {
+    made.push_back(target_text(drill) + (action == FaultAction::make ? " made" : " back"));
+    return std::string("by hand");
+  };
+  ::setenv("FAKE_MODE", "slow", 1);
+  plan::Plan plan = colocated_plan({"run.rounds=1", "criteria.min_steps=10"});
+  // A colocated plan may have no such drill, but what is made here is up to the callback.
+  plan::Drill cut;
+  cut.kind = plan::DrillKind::cut;
+  cut.leg = "joint";
+  cut.step = 3;
+  cut.for_s = 0.1;
+  cut.between = {"A", "B"};
+  plan::Drill stays = cut;
+  stays.step = 5;
+  stays.for_s = 0.0;
+  plan.drills = {cut, stays};
+  static_cast<void>(run(plan));
+  EXPECT_THAT(made, testing::UnorderedElementsAre("A - B made", "A - B back", "A - B made", "A - B back"));
+  const auto found = evidence();
+  ASSERT_EQ(found.drills.size(), 4U);
+  EXPECT_EQ(found.drills[0].drill, 0U);
+  EXPECT_EQ(found.drills[0].leg, 2U);
+  EXPECT_GE(found.drills[0].step, 3);
+  EXPECT_EQ(found.drills[0].end_utc_ns, 0);
+  EXPECT_GT(found.drills.back().end_utc_ns, found.drills.back().begin_utc_ns);
 }
 
 TEST_F(CampaignTest, ALossThatTheLauncherKeepsQuietAboutIsSeenInTheEvidence) {

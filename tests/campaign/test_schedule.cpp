@@ -50,5 +50,17 @@ TEST(Schedule, RowSaysWhatIsLaunched) {
   EXPECT_EQ(row.launched_utc_ns, 77);
 }
 
+TEST(Schedule, AFurtherAttemptHasTheStepsThatAreLeftAndWarmsUpAgain) {
+  const plan::Plan plan = colocated_plan();
+  const record::LegRow row = leg_row(plan, Launch{6, 2, 1, 1, 7}, 4, 77);
+  EXPECT_EQ(row.attempt, 1U);
+  EXPECT_EQ(row.first_step, 7U);
+  EXPECT_EQ(row.warmup_steps, 2U);
+  EXPECT_EQ(row.steps, 3U);
+  const record::LegRow last = leg_row(plan, Launch{6, 2, 1, 1, 11}, 4, 77);
+  EXPECT_EQ(last.warmup_steps, 0U);
+  EXPECT_EQ(last.steps, 1U);
+}
+
 }  // namespace
 }  // namespace lockstep::campaign

@@ -36,6 +36,15 @@ TEST(ProgressLine, SaysNothingThatItDoesNotKnow) {
   EXPECT_EQ(progress_line(progress, {}), "[######--------------] 3/6 joint  mpi init");
 }
 
+TEST(ProgressLine, ShowsAStallWhileItLasts) {
+  campaign::Progress progress = half_way();
+  progress.stall = "step 50 has taken 3.00 s so far, usually 100 ms";
+  EXPECT_EQ(progress_line(progress, {.width = 200}),
+            "[########------------] 3/6 joint  step 50/100  STALL: step 50 has taken 3.00 s so far, usually "
+            "100 ms  "
+            "1:35 left");
+}
+
 TEST(ProgressLine, FitsTheTerminal) {
   EXPECT_EQ(progress_line(half_way(), {.width = 30}).size(), 29U);
 }
@@ -52,6 +61,12 @@ TEST(ProgressLogLine, TellsBeginAndEndOnly) {
   EXPECT_EQ(
       progress_log_line(progress),
       "launch 3 of 6: joint, round 1: failed after 50 of 100 steps in 2.50 s: rank 1 was ended by SIGKILL");
+  progress.attempt = 1;
+  progress.moment = Moment::launched;
+  EXPECT_EQ(progress_log_line(progress), "launch 3 of 6: joint, round 1, attempt 2 (about 1:35 left)");
+  progress.moment = Moment::event;
+  progress.message = "leg joint, round 1: no further attempt";
+  EXPECT_EQ(progress_log_line(progress), "leg joint, round 1: no further attempt");
 }
 
 std::string printed(const Style& style) {
