@@ -12,7 +12,7 @@ namespace lockstep::campaign {
 struct Launch {
   std::uint32_t index = 0;  ///< in the run: the `leg` of every row of evidence; of a first attempt, its place
                             ///< in the schedule
-  std::uint32_t leg = 0;  ///< index in Plan::legs
+  std::uint32_t leg = 0;    ///< index in Plan::legs
   std::uint32_t round = 0;
   std::uint32_t attempt = 0;
   std::uint32_t first_step = 0;  ///< training steps that earlier attempts had saved

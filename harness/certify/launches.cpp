@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <tuple>
 
 #include <fmt/format.h>
@@ -12,8 +13,9 @@
 namespace lockstep::certify {
 namespace {
 
+/// `saved`: training steps that checkpoints of this launch hold.
 void judge_steps(Launch& launch, std::vector<const record::StepRow*>& rows,
-                 const std::vector<CommonClock>& clocks) {
+                 const std::set<std::uint32_t>& saved, const std::vector<CommonClock>& clocks) {
   std::sort(rows.begin(), rows.end(), [](const record::StepRow* a, const record::StepRow* b) {
     return std::tie(a->step, a->rank) < std::tie(b->step, b->rank);
   });
@@ -45,8 +47,13 @@ void judge_steps(Launch& launch, std::vector<const record::StepRow*>& rows,
     // A step that some rank did not complete has no end.
     if (!sound || judged.rows.size() != ranks)
       continue;
-    if (!launch.steps.empty() && launch.steps.back().step + 1 == judged.step)
-      judged.begin_ns = launch.steps.back().end_ns;
+    if (!launch.steps.empty() && launch.steps.back().step + 1 == judged.step) {
+      const std::int64_t before_ns = launch.steps.back().end_ns;
+      if (saved.contains(launch.leg->first_step + judged.step))
+        judged.paused_ns = std::max<std::int64_t>(0, judged.begin_ns - before_ns);
+      else
+        judged.begin_ns = before_ns;
+    }
     if (judged.end_ns <= judged.begin_ns) {
       launch.defects.push_back(fmt::format("step {} ends before it begins", judged.step));
       continue;
@@ -109,6 +116,10 @@ std::vector<Launch> collect_launches(const record::Evidence& evidence) {
   for (const record::StepRow& row : evidence.steps)
     if (row.end_ns != 0)
       steps[row.leg].push_back(&row);
+  std::map<std::uint32_t, std::set<std::uint32_t>> saved;
+  for (const record::CheckpointRow& row : evidence.checkpoints)
+    if (row.action == "save")
+      saved[row.leg].insert(row.step);
   std::map<std::uint32_t, std::map<std::uint32_t, std::vector<record::ClockRow>>> clock_rows;
   for (const record::ClockRow& row : evidence.clock)
     clock_rows[row.leg][row.rank].push_back(row);
@@ -125,7 +136,7 @@ std::vector<Launch> collect_launches(const record::Evidence& evidence) {
       launch.clock_bound_ns = std::max(launch.clock_bound_ns, clocks.back().bound_ns());
       launch.least_clock_rows = std::min(launch.least_clock_rows, clocks.back().measurements());
     }
-    judge_steps(launch, steps[launch.leg->leg], clocks);
+    judge_steps(launch, steps[launch.leg->leg], saved[launch.leg->leg], clocks);
   }
   return launches;
 }

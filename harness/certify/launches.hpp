@@ -14,9 +14,11 @@ namespace lockstep::certify {
 /// A step that every rank of the launch completed, on the clock common to its ranks.
 struct JudgedStep {
   std::uint32_t step = 0;
-  bool steady = false;        ///< no rank flagged it as warm-up
-  std::int64_t begin_ns = 0;  ///< the step before it was done on its last rank; without one: latest begin
-  std::int64_t end_ns = 0;    ///< the last rank is done
+  bool steady = false;         ///< no rank flagged it as warm-up
+  std::int64_t begin_ns = 0;   ///< the step before it was done on its last rank; without one, and after a
+                               ///< checkpoint: latest begin
+  std::int64_t end_ns = 0;     ///< the last rank is done
+  std::int64_t paused_ns = 0;  ///< before begin_ns, for a checkpoint
   std::vector<const record::StepRow*> rows;  ///< by rank
   [[nodiscard]] double time_s() const { return static_cast<double>(end_ns - begin_ns) / 1e9; }
 };
