@@ -38,6 +38,21 @@ def contents(pattern):
     return found
 
 
+def children_of(pid):
+    listed = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False)
+    return [int(child) for child in listed.stdout.split()]
+
+
+def ranks_below(pid):
+    """The ranks themselves: a rank's supervisor has it as its only child."""
+    found = []
+    for child in children_of(pid):
+        with open(f"/proc/{child}/comm", encoding="utf-8") as comm:
+            if comm.read().strip() == "lockstep-rank":
+                found += ranks_below(child) or [child]
+    return found
+
+
 class RankProgram(unittest.TestCase):
     def setUp(self):
         self.folder = tempfile.TemporaryDirectory(prefix="lockstep-rank-test-")
@@ -191,6 +206,61 @@ class RankProgram(unittest.TestCase):
             self.assertLess(last.pop(), 20000)
             self.assertTrue(np.all(run["comms"]["end_ns"] > 0), "nothing was left half done")
             self.assertGreaterEqual(len(run["clock"]), 8, "clocks are compared at the end too")
+
+    def start_job(self, *arguments):
+        """Four ranks that would run for long, as the controller starts them; all are stepping."""
+        self.journals = os.path.join(self.folder.name, "journals")
+        command = ["mpirun", "--oversubscribe", "--bind-to", "none", "-np", "4", RANK_PROGRAM, "--plan",
+                   CONFIGS + "/smoke.toml", "--launched-by-controller", "--journals", self.journals, "--set",
+                   "run.steps=20000", *arguments]
+        job = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment())
+        self.addCleanup(job.stderr.close)
+        self.addCleanup(job.wait)
+        self.addCleanup(job.kill)
+        return job
+
+    def wait_until(self, condition, what):
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            if condition():
+                return
+            time.sleep(0.02)
+        self.fail(f"waited in vain: {what}")
+
+    def wait_for_steps(self):
+        pattern = os.path.join(self.journals, "rank-*.journal")
+        self.wait_until(lambda: len(glob.glob(pattern)) == 4, "journals")
+        for _ in range(3):  # the head is written once; what keeps changing are stamps
+            before = contents(pattern)
+            self.wait_until(lambda old=before: all(old[path] != now for path, now in contents(pattern).items()), "steps")
+
+    def test_a_stopped_rank_is_waited_for_until_the_deadline_and_named(self):
+        job = self.start_job("--set", "deadlines.op_s=2", "--set", "deadlines.wan_op_s=2")
+        self.wait_for_steps()
+        ranks = ranks_below(job.pid)
+        self.assertEqual(len(ranks), 4)
+        os.kill(ranks[2], signal.SIGSTOP)
+        try:
+            _, errors = job.communicate(timeout=60)
+        finally:
+            subprocess.run(["kill", "-KILL", str(ranks[2])], stderr=subprocess.DEVNULL, check=False)
+        self.assertEqual(job.returncode, 40, errors)
+        told = [line for line in errors.splitlines() if "was not complete after its deadline of 2 s" in line]
+        self.assertTrue(told, errors)
+        for line in told:
+            self.assertRegex(line, r"; step \d+: .*waiting in \S+ for 2\.\d s, for rank.*2", line)
+
+    def test_an_init_that_does_not_end_leaves_a_word_in_the_folder_of_the_journals(self):
+        journals = os.path.join(self.folder.name, "no", "such", "folder")
+        command = ["mpirun", "--oversubscribe", "-np", "1", RANK_PROGRAM, "--plan", CONFIGS + "/smoke.toml",
+                   "--launched-by-controller", "--journals", journals, "--set", "deadlines.init_s=1", ":", "-np", "1",
+                   "sleep", "60"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=50, env=environment(), check=False)
+        self.assertEqual(done.returncode, 40, done.stderr)
+        words = glob.glob(os.path.join(journals, "last-words-*.txt"))
+        self.assertEqual(len(words), 1, done.stderr)
+        with open(words[0], encoding="utf-8") as file:
+            self.assertIn("MPI_Init did not end within its deadline of 1 s", file.read())
 
     def test_help_and_bad_arguments_need_no_mpi(self):
         done = subprocess.run([RANK_PROGRAM, "--help"], capture_output=True, text=True, check=False, timeout=30)
