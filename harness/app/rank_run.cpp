@@ -53,7 +53,7 @@ class RankRun {
   RankRun& operator=(const RankRun&) = delete;
   ~RankRun() { last_words_.set_journal(nullptr, nullptr); }
   RankRun(const RankOptions& options, const plan::Plan& plan, const compute::ComputeChoice& choice,
-          FastClock& clock, watch::Watchdog& watchdog, LastWords& last_words)
+          FastClock& clock, watch::Watchdog& watchdog, LastWords& last_words, watch::Supervised& supervised)
       : options_(options),
         plan_(plan),
         leg_(leg_of(plan, options.leg)),
@@ -61,6 +61,7 @@ class RankRun {
         clock_(clock),
         watchdog_(watchdog),
         last_words_(last_words),
+        supervised_(supervised),
         steps_(plan.run.warmup_steps + plan.run.steps) {}
 
   /// From the first meeting to the last byte of evidence. Returns the exit code: 0, or another one when all
@@ -232,6 +233,8 @@ class RankRun {
     places_ = choose_places(options_, plan_, meta_.leg, topology_->leg, plan_.deadlines.site_map_s);
     together([this] {
       make_places(places_);
+      last_words_.set_folder(places_.journals);
+      supervised_.announce_folder(places_.journals);
       make_journal();
       buffers_ = std::make_unique<step::BufferSet>(graph_, compute_.backend->buffers_needed(), rank());
     });
@@ -414,6 +417,7 @@ class RankRun {
   FastClock& clock_;
   watch::Watchdog& watchdog_;
   LastWords& last_words_;
+  watch::Supervised& supervised_;
   std::optional<topology::LegTopology> topology_;
   step::RankLayout layout_;
   std::string warning_;
@@ -436,7 +440,7 @@ class RankRun {
 
 }  // namespace
 
-int run_rank(const RankOptions& options, int& argc, char**& argv) {
+int run_rank(const RankOptions& options, watch::Supervised& supervised, int& argc, char**& argv) {
   const plan::Plan plan = plan::load_plan(options.plan_path, options.overrides);
   static_cast<void>(leg_of(plan, options.leg));
   const compute::ComputeChoice choice = compute::choose_compute(plan.compute);
@@ -450,7 +454,7 @@ int run_rank(const RankOptions& options, int& argc, char**& argv) {
   int code = 0;
   try {
     watchdog.enter("site map", plan.deadlines.site_map_s);
-    RankRun run(options, plan, choice, clock, watchdog, last_words);
+    RankRun run(options, plan, choice, clock, watchdog, last_words, supervised);
     code = run.go();
   } catch (const std::exception& error) {
     // This rank alone knows of it: no collective any more, not even MPI_Finalize.

@@ -8,6 +8,7 @@ import hashlib
 import os
 import re
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -50,6 +51,16 @@ def ranks_below(pid):
         with open(f"/proc/{child}/comm", encoding="utf-8") as comm:
             if comm.read().strip() == "lockstep-rank":
                 found += ranks_below(child) or [child]
+    return found
+
+
+def process_states(folder):
+    """(host, pid, condition, signal, exit code) of every rank's process, as its supervisor noted it."""
+    found = []
+    for path in sorted(glob.glob(os.path.join(folder, "proc-*.state"))):
+        with open(path, "rb") as file:
+            _, host, pid, _, _, _, condition, _, number, code, _ = struct.unpack_from("<Q256sqqqIIqiiI", file.read())
+        found.append((host.rstrip(b"\0").decode(), pid, ("running", "stopped", "exited", "killed")[condition], number, code))
     return found
 
 
@@ -249,6 +260,37 @@ class RankProgram(unittest.TestCase):
         self.assertTrue(told, errors)
         for line in told:
             self.assertRegex(line, r"; step \d+: .*waiting in \S+ for 2\.\d s, for rank.*2", line)
+
+    def test_supervisors_tell_how_their_ranks_ended(self):
+        job = self.start_job()
+        self.wait_for_steps()
+        ranks = ranks_below(job.pid)
+        self.assertEqual({state[2] for state in process_states(self.journals)}, {"running"})
+        os.kill(ranks[1], signal.SIGKILL)
+        job.communicate(timeout=60)
+        self.assertNotEqual(job.returncode, 0)
+        states = {state[1]: state for state in process_states(self.journals)}
+        self.assertEqual(set(states), set(ranks))
+        self.assertEqual(states[ranks[1]][2:4], ("killed", signal.SIGKILL))
+        self.assertEqual(states[ranks[1]][0], os.uname().nodename.split(".")[0])
+
+    def test_no_rank_outlives_its_supervisor_or_mpirun(self):
+        job = self.start_job()
+        self.wait_for_steps()
+        ranks = ranks_below(job.pid)
+        processes = ranks + children_of(job.pid)
+        self.assertEqual(len(processes), 8)
+        job.kill()
+        job.communicate(timeout=60)
+
+        def is_alive(pid):
+            try:
+                with open(f"/proc/{pid}/stat", encoding="utf-8") as stat:
+                    return stat.read().rpartition(")")[2].split()[0] not in "ZX"
+            except FileNotFoundError:
+                return False
+
+        self.wait_until(lambda: not any(is_alive(pid) for pid in processes), "all processes gone")
 
     def test_an_init_that_does_not_end_leaves_a_word_in_the_folder_of_the_journals(self):
         journals = os.path.join(self.folder.name, "no", "such", "folder")
