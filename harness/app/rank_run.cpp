@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include "harness/app/rank_drills.hpp"
 #include "harness/app/rank_evidence.hpp"
 #include "harness/app/rank_last_words.hpp"
 #include "harness/app/rank_places.hpp"
@@ -62,7 +63,7 @@ class RankRun {
         watchdog_(watchdog),
         last_words_(last_words),
         supervised_(supervised),
-        steps_(plan.run.warmup_steps + plan.run.steps) {}
+        steps_(steps_left(plan, options.first_step)) {}
 
   /// From the first meeting to the last byte of evidence. Returns the exit code: 0, or another one when all
   /// ranks agree that it cannot be run.
@@ -181,10 +182,11 @@ class RankRun {
 
   void run_step(std::uint32_t step) {
     journal_->where().step.store(step, std::memory_order_relaxed);
+    drills_->begin_step(step);
     const std::int64_t begin_ns = clock_.now_ns();
     extend(begin_ns, deadlines_->step_ns());
-    const step::StepResult result =
-        executor_->run_step(step, step < plan_.run.warmup_steps ? step::kStepWarmup : 0U);
+    const std::uint32_t flags = step < plan_.run.warmup_steps ? step::kStepWarmup : 0U;
+    const step::StepResult result = executor_->run_step(step, flags | drills_->flags(step));
     if (result.status != step::StepStatus::completed)
       give_up(step, result);
     for (const step::Corruption& corruption : result.corruptions)
@@ -236,6 +238,9 @@ class RankRun {
       last_words_.set_folder(places_.journals);
       supervised_.announce_folder(places_.journals);
       make_journal();
+      const DrillTarget self{meta_.leg.leg, rank().value(), meta_.rank.host, meta_.rank.local_rank};
+      drills_ = std::make_unique<RankDrills>(plan_, options_.drills, self, options_.first_step, *journal_,
+                                             supervised_);
       buffers_ = std::make_unique<step::BufferSet>(graph_, compute_.backend->buffers_needed(), rank());
     });
     stop_vote_.emplace(topology_->leg, plan_.deadlines.site_map_s);
@@ -246,8 +251,10 @@ class RankRun {
     deadlines_.emplace(plan_.deadlines, reaches());
     execution.op_deadlines_ns = deadlines_->comm_ns();
     execution.validation_share = plan_.validation.step_share;
-    executor_ = std::make_unique<step::Executor>(graph_, *compute_.backend, *fabric_, *buffers_, clock_,
-                                                 journal_->recording(), validator_.get(), execution);
+    execution.hold = drills_->hold();
+    executor_ = std::make_unique<step::Executor>(graph_, drills_->around(*compute_.backend), *fabric_,
+                                                 *buffers_, clock_, journal_->recording(),
+                                                 &drills_->around(graph_, *validator_), execution);
   }
 
   void make_journal() {
@@ -427,6 +434,7 @@ class RankRun {
   RankPlaces places_;
   WaitChoice wait_;
   std::unique_ptr<record::Journal> journal_;
+  std::unique_ptr<RankDrills> drills_;
   std::unique_ptr<step::BufferSet> buffers_;
   std::unique_ptr<fabric::PatternValidator> validator_;
   std::unique_ptr<step::FabricBackend> fabric_;
@@ -443,6 +451,7 @@ class RankRun {
 int run_rank(const RankOptions& options, watch::Supervised& supervised, int& argc, char**& argv) {
   const plan::Plan plan = plan::load_plan(options.plan_path, options.overrides);
   static_cast<void>(leg_of(plan, options.leg));
+  static_cast<void>(steps_left(plan, options.first_step));
   const compute::ComputeChoice choice = compute::choose_compute(plan.compute);
   FastClock clock;
   LastWords last_words(options.journals);

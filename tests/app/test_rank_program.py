@@ -7,6 +7,7 @@ import glob
 import hashlib
 import os
 import re
+import shutil
 import signal
 import struct
 import subprocess
@@ -291,6 +292,97 @@ class RankProgram(unittest.TestCase):
                 return False
 
         self.wait_until(lambda: not any(is_alive(pid) for pid in processes), "all processes gone")
+
+    def plan_with(self, *drills):
+        """smoke.toml with drills, each a text such as `kind = "kill", rank = 2, step = 3`."""
+        path = os.path.join(self.folder.name, "drills.toml")
+        with open(os.path.join(CONFIGS, "smoke.toml"), encoding="utf-8") as smoke, open(path, "w", encoding="utf-8") as plan:
+            plan.write(smoke.read())
+            for drill in drills:
+                plan.write("\n[[drill]]\n" + drill.replace(", ", "\n") + "\n")
+        return path
+
+    def run_drill(self, *drills, chosen="0", arguments=()):
+        """By hand, so that rank 0 merges when all survive."""
+        self.journals = os.path.join(self.folder.name, "journals")
+        return self.run_ranks(4, "--drills", chosen, *arguments, plan=self.plan_with(*drills))
+
+    def test_drills_that_end_a_rank(self):
+        for kind, number, more in (("kill", signal.SIGKILL, ""), ("kill", signal.SIGKILL, ", after_s = 0.05"),
+                                   ("crash", signal.SIGSEGV, ""), ("abort", signal.SIGABRT, "")):
+            with self.subTest(kind):
+                done = self.run_drill(f'kind = "{kind}", rank = 2, step = 3{more}')
+                self.assertNotEqual(done.returncode, 0)
+                folder = glob.glob(os.path.join(self.out, "*", "journals", "*"))[0]
+                ended = [state for state in process_states(folder) if state[2:4] == ("killed", number)]
+                self.assertEqual(len(ended), 1, process_states(folder))
+                with open(os.path.join(folder, "rank-00002.journal"), "rb") as journal:
+                    self.assertIn(b"rank 2", journal.read(), "the drill was noted before it acted")
+                shutil.rmtree(self.out)
+
+    def drill_rows(self):
+        with h5py.File(self.run_file(), "r") as run:
+            return run["drills"][:], run["steps"][:], run["comms"][:], run["failures"][:]
+
+    def test_a_stopped_rank_goes_on_when_its_drill_is_over(self):
+        done = self.run_drill('kind = "stop", rank = 1, step = 8, for_s = 0.5')
+        self.assertEqual(done.returncode, 0, done.stderr)
+        drills, steps, _, failures = self.drill_rows()
+        self.assertEqual(len(failures), 0)
+        self.assertEqual((drills["kind"][0], drills["target"][0], drills["step"][0]), (b"stop", b"rank 1", 8))
+        self.assertGreater(drills["end_utc_ns"][0] - drills["begin_utc_ns"][0], 0.5e9)
+        own = steps[steps["rank"] == 1]
+        between = own["begin_ns"][8] - own["end_ns"][7]
+        self.assertGreater(between, 0.5e9, "it stood between two steps")
+
+    def test_a_slow_rank_computes_slower_while_its_drill_lasts(self):
+        done = self.run_drill('kind = "slow", rank = 3, step = 10, factor = 20.0, for_s = 0.6')
+        self.assertEqual(done.returncode, 0, done.stderr)
+        drills, steps, _, _ = self.drill_rows()
+        own = steps[steps["rank"] == 3]["compute_ns"]
+        other = steps[steps["rank"] == 0]["compute_ns"]
+        self.assertGreater(own[11], 4 * np.median(own[:10]))
+        self.assertLess(other[11], own[11] / 4, "the others are not")
+        self.assertLess(own[-1], own[11] / 4, "nor is it when the drill is over")
+        self.assertGreater(drills["end_utc_ns"][0], drills["begin_utc_ns"][0])
+
+    def test_a_rank_that_hangs_has_not_entered_what_the_others_wait_in(self):
+        done = self.run_drill('kind = "hang", rank = 0, step = 6, for_s = 0.7')
+        self.assertEqual(done.returncode, 0, done.stderr)
+        _, _, comms, _ = self.drill_rows()
+        at_six = comms[(comms["step"] == 6) & (comms["op"] == comms["op"].min())]
+        length = {row["rank"]: row["end_ns"] - row["begin_ns"] for row in at_six}
+        self.assertLess(length[0], 0.5e9)
+        self.assertGreater(min(length[rank] for rank in (1, 2, 3)), 0.5e9)
+
+    def test_a_rank_that_hangs_for_good_is_named_by_the_others(self):
+        done = self.run_drill('kind = "hang", rank = 2, step = 6', arguments=("--set", "deadlines.wan_op_s=2"))
+        self.assertEqual(done.returncode, 40)
+        self.assertRegex(done.stderr, r"step 6: waiting in \S+ for 2\.\d s, for rank.*2")
+
+    def test_a_flipped_bit_is_found_in_its_step_though_that_would_not_be_checked(self):
+        done = self.run_drill('kind = "flip", rank = 1, step = 7')
+        self.assertEqual(done.returncode, 0, done.stderr)
+        drills, steps, _, failures = self.drill_rows()
+        self.assertIn(b"bit 22 of element", drills["how"][0])
+        wrong = failures[failures["kind"] == b"wrong_value"]
+        self.assertEqual([(row["rank"], row["step"]) for row in wrong], [(1, 7)])
+        self.assertIn(b"checksum_mismatch", set(failures["kind"]))
+        self.assertEqual(set(steps["flags"][steps["step"] == 7] & 2), {2}, "all ranks checked it")
+
+    def test_only_chosen_drills_are_made(self):
+        done = self.run_drill('kind = "kill", rank = 1, step = 3', 'kind = "slow", rank = 0, step = 4, factor = 2.0',
+                              chosen="1")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(list(self.drill_rows()[0]["drill"]), [1])
+        shutil.rmtree(self.out)
+        self.refused(self.run_drill('kind = "kill", rank = 1, step = 3', chosen="4"), "no drill 4")
+
+    def test_compute_that_does_not_end_is_named(self):
+        done = self.run_drill('kind = "slow", rank = 1, step = 6, factor = 100000.0', arguments=(
+            "--set", "deadlines.step_s=2", "--set", "deadlines.op_s=30", "--set", "deadlines.wan_op_s=30"))
+        self.assertEqual(done.returncode, 40)
+        self.assertRegex(done.stderr, r"lockstep-rank 1: error: step did not end .*; step 6: computing \S+ for [12]\.\d s")
 
     def test_an_init_that_does_not_end_leaves_a_word_in_the_folder_of_the_journals(self):
         journals = os.path.join(self.folder.name, "no", "such", "folder")
