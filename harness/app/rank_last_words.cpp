@@ -25,6 +25,11 @@ void write_beside_the_journals(const std::string& folder, const Fault& fault) {
 
 }  // namespace
 
+void end_beside_others(watch::RankExit code) noexcept {
+  sleep_until_ns(monotonic_ns() + kLetOthersRecordNs);
+  ::_exit(static_cast<int>(code));
+}
+
 record::FailureRow failure_row(const record::RankMeta& meta, const Fault& fault) {
   record::FailureRow row;
   row.leg = meta.leg.leg;
@@ -63,8 +68,7 @@ void LastWords::say(const Fault& fault) noexcept {
 
 void LastWords::say_and_end(const Fault& fault, watch::RankExit code) noexcept {
   say(fault);
-  sleep_until_ns(monotonic_ns() + kLetOthersRecordNs);
-  ::_exit(static_cast<int>(code));
+  end_beside_others(code);
 }
 
 Fault LastWords::overdue(const watch::Expiry& expiry) {

@@ -19,6 +19,10 @@ struct Fault {
 };
 [[nodiscard]] record::FailureRow failure_row(const record::RankMeta& meta, const Fault& fault);
 
+/// Ends the process without a word to the transport, when the other ranks have had time to notice the same
+/// thing and to record it.
+[[noreturn]] void end_beside_others(watch::RankExit code) noexcept;
+
 /// What a rank still says before it ends itself: in its journal once there is one, and before that in a small
 /// file `last-words-HOST-PID.txt` in the folder of the journals, where that is known; on standard error in
 /// either case. Any thread.
@@ -35,8 +39,7 @@ class LastWords {
 
   /// Leaves the record.
   void say(const Fault& fault) noexcept;
-  /// Leaves it, waits until other ranks have had time to notice the same thing and to record it, and ends the
-  /// process without a word to the transport.
+  /// Leaves it and ends the process beside the others.
   [[noreturn]] void say_and_end(const Fault& fault, watch::RankExit code) noexcept;
   /// What a phase that did not end within its deadline amounts to, with where the rank stands.
   [[nodiscard]] Fault overdue(const watch::Expiry& expiry);

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include "harness/app/rank_checkpoint.hpp"
 #include "harness/app/rank_drills.hpp"
 #include "harness/app/rank_evidence.hpp"
 #include "harness/app/rank_last_words.hpp"
@@ -127,6 +128,8 @@ class RankRun {
       journal_->where().completed_steps.store(done, std::memory_order_release);
       if (done < steps_ && is_last_step(step))
         break;
+      if (done < steps_ && checkpoints_->is_due(options_.first_step + done))
+        save_checkpoint(options_.first_step + done);
     }
     stop_vote_->close();
     enter(RankPhase::clock_sync, "clock synchronisation", first_op_s);
@@ -197,6 +200,25 @@ class RankRun {
     extend(end_ns, deadlines_->step_ns());
   }
 
+  /// A job that cannot save its work ends here, as it would lose more and more of it.
+  void save_checkpoint(std::uint32_t trained) {
+    enter(RankPhase::checkpoint, "checkpoint", checkpoints_->allowed_s());
+    const auto trouble = checkpoints_->save(trained, topology_->leg, drills_->disk_is_full());
+    if (trouble && trouble->kind.empty()) {
+      log_error(trouble->message);
+      end_beside_others(RankExit::checkpoint);
+    }
+    if (trouble) {
+      if (trouble->kind == "disk_full")
+        supervised_.note_disk_full();
+      last_words_.say_and_end({.kind = trouble->kind,
+                               .message = trouble->message,
+                               .step = static_cast<std::int32_t>(trained - options_.first_step) - 1},
+                              RankExit::checkpoint);
+    }
+    enter(RankPhase::stepping, "step", seconds_from_ns(deadlines_->step_ns()));
+  }
+
   /// Does what may fail on one rank alone, then lets all ranks know: either all go on, or all throw the first
   /// rank's error.
   template <class Work>
@@ -241,8 +263,14 @@ class RankRun {
       const DrillTarget self{meta_.leg.leg, rank().value(), meta_.rank.host, meta_.rank.local_rank};
       drills_ = std::make_unique<RankDrills>(plan_, options_.drills, self, options_.first_step, *journal_,
                                              supervised_);
+      const Checkpoints::Self own{meta_.leg.leg, rank().value(), layout_.ranks(), meta_.rank.local_rank};
+      checkpoints_.emplace(plan_,
+                           checkpoint_folder(plan_, meta_.leg, places_.journals, places_.results_folder), own,
+                           *journal_, clock_);
       buffers_ = std::make_unique<step::BufferSet>(graph_, compute_.backend->buffers_needed(), rank());
     });
+    if (options_.first_step > 0)
+      together([this] { checkpoints_->load(options_.first_step); });
     stop_vote_.emplace(topology_->leg, plan_.deadlines.site_map_s);
     fabric_ = fabric::make_fabric(plan_.fabric, graph_, topology_->leg, plan_.deadlines.site_map_s);
     validator_ = std::make_unique<fabric::PatternValidator>(graph_, rank(), plan_.validation.samples);
@@ -435,6 +463,7 @@ class RankRun {
   WaitChoice wait_;
   std::unique_ptr<record::Journal> journal_;
   std::unique_ptr<RankDrills> drills_;
+  std::optional<Checkpoints> checkpoints_;
   std::unique_ptr<step::BufferSet> buffers_;
   std::unique_ptr<fabric::PatternValidator> validator_;
   std::unique_ptr<step::FabricBackend> fabric_;

@@ -34,6 +34,7 @@ enum class RankPhase : std::uint32_t {
   mpi_init,
   set_up,
   clock_sync,
+  checkpoint,  ///< between two steps, or before the first
   stepping,
   collecting,
   finalizing,

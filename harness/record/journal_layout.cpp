@@ -84,6 +84,8 @@ const char* to_string(RankPhase phase) {
       return "set_up";
     case RankPhase::clock_sync:
       return "clock_sync";
+    case RankPhase::checkpoint:
+      return "checkpoint";
     case RankPhase::stepping:
       return "stepping";
     case RankPhase::collecting:

@@ -65,6 +65,15 @@ def process_states(folder):
     return found
 
 
+def process_flags(folder):
+    """1: core dumped, 2: out of memory, 4: disk full; of each file."""
+    found = []
+    for path in sorted(glob.glob(os.path.join(folder, "proc-*.state"))):
+        with open(path, "rb") as file:
+            found.append(struct.unpack_from("<Q256sqqqIIqiiI", file.read())[-1])
+    return found
+
+
 class RankProgram(unittest.TestCase):
     def setUp(self):
         self.folder = tempfile.TemporaryDirectory(prefix="lockstep-rank-test-")
@@ -383,6 +392,64 @@ class RankProgram(unittest.TestCase):
             "--set", "deadlines.step_s=2", "--set", "deadlines.op_s=30", "--set", "deadlines.wan_op_s=30"))
         self.assertEqual(done.returncode, 40)
         self.assertRegex(done.stderr, r"lockstep-rank 1: error: step did not end .*; step 6: computing \S+ for [12]\.\d s")
+
+    def checkpoints(self, folder):
+        """Training steps of the complete ones."""
+        found = glob.glob(os.path.join(folder, "checkpoint-joint-r0", "step-*", "complete"))
+        return sorted(int(path.split("/step-")[1].split("/")[0]) for path in found)
+
+    def test_checkpoints_are_saved_and_another_number_of_ranks_goes_on_from_them(self):
+        saved = os.path.join(self.folder.name, "saved")
+        where = ("--set", "recovery.checkpoint_steps=10", "--set", f"recovery.checkpoint_folder={saved}")
+        done = self.run_ranks(4, *where)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(self.checkpoints(saved), [40, 50], "the last two")
+        with h5py.File(self.run_file(), "r") as run:
+            rows = run["checkpoints"][:]
+            self.assertEqual(len(run["failures"]), 0)
+            steps = run["steps"][:]
+        self.assertEqual(sorted(set(rows["step"])), [10, 20, 30, 40, 50])
+        self.assertEqual(len(rows), 5 * 4)
+        self.assertEqual(set(rows["verified"]), {1})
+        for step in (10, 50):
+            whole = rows["bytes"][rows["step"] == step].sum()
+            self.assertLess(abs(int(whole) - 12 * 164_000), 12 * 1000, "nano has 0.164 million parameters")
+        for row in rows:  # between two steps of its rank
+            own = steps[steps["rank"] == row["rank"]]
+            self.assertGreater(row["begin_ns"], own["end_ns"][row["step"] - 1])
+            self.assertLess(row["end_ns"], own["begin_ns"][row["step"]])
+
+        shutil.rmtree(self.out)
+        fewer = ("--set", "site.B.slots=1", "--first-step", "50")
+        done = self.run_ranks(3, *where, *fewer)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        with h5py.File(self.run_file(), "r") as run:
+            self.assertEqual(run["legs"]["first_step"][0], 50)
+            self.assertEqual((run["legs"]["warmup_steps"][0], run["legs"]["steps"][0]), (5, 0))
+            self.assertEqual(list(np.unique(run["steps"]["step"])), [0, 1, 2, 3, 4])
+            loads = run["checkpoints"][:]
+        self.assertEqual(list(loads["action"]), [b"load"] * 3)
+        self.assertEqual(set(loads["step"]), {50})
+        self.assertEqual(sum(loads["bytes"]), rows["bytes"][rows["step"] == 50].sum(), "every part, by somebody")
+
+        shutil.rmtree(self.out)
+        part = os.path.join(saved, "checkpoint-joint-r0", "step-50", "rank-00002.part")
+        with open(part, "r+b") as file:
+            file.seek(1000)
+            file.write(b"damage")
+        self.refused(self.run_ranks(3, *where, *fewer), "rank-00002.part is damaged", code=5)
+        self.refused(self.run_ranks(4, *where, "--first-step", "30"), "no complete checkpoint", code=5)
+        self.refused(self.run_ranks(1, *where, "--first-step", "55"), "55 training steps")
+
+    def test_a_full_disk_ends_the_launch_and_is_told(self):
+        done = self.run_drill('kind = "fill", rank = 2, step = 12', arguments=("--set", "recovery.checkpoint_steps=10"))
+        self.assertEqual(done.returncode, 42, done.stderr)
+        self.assertIn("the checkpoint after 20 training steps was not saved", done.stderr)
+        results = glob.glob(os.path.join(self.out, "*"))[0]
+        self.assertEqual(self.checkpoints(results), [10], "the one before still counts")
+        journals = glob.glob(os.path.join(results, "journals", "*"))[0]
+        self.assertIn((0, 42), [state[3:5] for state in process_states(journals)])
+        self.assertEqual(sum(flags & 4 for flags in process_flags(journals)), 4, "one rank's disk is full")
 
     def test_an_init_that_does_not_end_leaves_a_word_in_the_folder_of_the_journals(self):
         journals = os.path.join(self.folder.name, "no", "such", "folder")
