@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "harness/app/rank_options.hpp"
@@ -11,6 +12,10 @@ namespace lockstep::app {
 
 /// The plan's leg that the options name. Throws InputError with the nearest name.
 [[nodiscard]] const plan::Leg& leg_of(const plan::Plan& plan, const std::string& name);
+
+/// Steps of a launch that goes on behind `first_step` training steps, warm-up included: the first ones of
+/// each launch are warm-up again. Throws InputError when none is left.
+[[nodiscard]] std::uint32_t steps_left(const plan::Plan& plan, std::uint32_t first_step);
 
 /// The launch as it is planned, with `ranks` ranks.
 [[nodiscard]] record::LegRow leg_row(const plan::Plan& plan, const plan::Leg& leg, const RankOptions& options,

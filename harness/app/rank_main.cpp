@@ -8,6 +8,7 @@
 #include "harness/app/rank_stop.hpp"
 #include "harness/core/error.hpp"
 #include "harness/core/log.hpp"
+#include "harness/watch/supervisor.hpp"
 
 int main(int argc, char** argv) {
   using namespace lockstep;
@@ -17,7 +18,10 @@ int main(int argc, char** argv) {
     const auto options = app::parse_rank_options(argc, argv);
     if (!options)
       return 0;
-    return app::run_rank(*options, argc, argv);
+    watch::Supervised supervised = watch::supervise();
+    if (!options->journals.empty())
+      supervised.announce_folder(options->journals);
+    return app::run_rank(*options, supervised, argc, argv);
   } catch (const InputError& error) {
     log_error(error.what());
     return static_cast<int>(ExitCode::bad_input);

@@ -32,6 +32,13 @@ std::optional<RankOptions> parse_rank_options(int argc, char** argv) {
   app.add_option("--leg-index", options.leg_index, "number of this launch in its run")->capture_default_str();
   app.add_option("--round", options.round, "round that this launch belongs to")->capture_default_str();
   app.add_option("--attempt", options.attempt, "attempt of this launch")->capture_default_str();
+  app.add_option("--drills", options.drills,
+                 "drills of the plan to make in this launch, by index from 0, e.g. 0,2")
+      ->delimiter(',')
+      ->allow_extra_args(false);
+  app.add_option("--first-step", options.first_step,
+                 "go on behind this many training steps, from the checkpoint that holds them")
+      ->capture_default_str();
   app.add_flag("--launched-by-controller", options.launched_by_controller,
                "leave merging and judging to `lockstep certify`, which started this");
   app.add_flag("--version", show_version, "print the version");

@@ -17,6 +17,8 @@ struct RankOptions {
   std::uint32_t attempt = 0;
   std::string journals;             ///< folder of this launch's journals; empty: inside a new results folder
   std::string results = "results";  ///< where that results folder is made
+  std::vector<std::uint32_t> drills;    ///< of the plan, by index: those to be made in this launch
+  std::uint32_t first_step = 0;         ///< training steps that earlier attempts saved
   bool launched_by_controller = false;  ///< the controller merges and judges; otherwise rank 0 merges
 };
 

@@ -1,8 +1,6 @@
 #include "harness/app/rank_run.hpp"
 
 #include <algorithm>
-#include <atomic>
-#include <cstdlib>
 #include <memory>
 #include <optional>
 #include <string>
@@ -11,7 +9,10 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include "harness/app/rank_checkpoint.hpp"
+#include "harness/app/rank_drills.hpp"
 #include "harness/app/rank_evidence.hpp"
+#include "harness/app/rank_last_words.hpp"
 #include "harness/app/rank_places.hpp"
 #include "harness/app/rank_stop.hpp"
 #include "harness/app/rank_wait.hpp"
@@ -36,6 +37,8 @@
 #include "harness/topology/clock_sync.hpp"
 #include "harness/topology/leg_topology.hpp"
 #include "harness/topology/rank_order.hpp"
+#include "harness/watch/deadlines.hpp"
+#include "harness/watch/standing.hpp"
 #include "harness/watch/watchdog.hpp"
 #include "workloads/transformer.hpp"
 
@@ -45,50 +48,61 @@ namespace {
 using record::RankPhase;
 using watch::RankExit;
 
-/// Time for the other ranks to notice the same thing and to record it, before mpirun ends them all.
-constexpr std::int64_t kLetOthersRecordNs = 500'000'000;
-
-/// What the watchdog's thread needs to leave a record. `meta` is set before `journal`.
-struct LastWords {
-  const record::RankMeta* meta = nullptr;
-  std::atomic<record::Journal*> journal{nullptr};
-};
-LastWords last_words;
-
-[[noreturn]] void end_process(RankExit code) {
-  sleep_until_ns(monotonic_ns() + kLetOthersRecordNs);
-  ::_exit(static_cast<int>(code));
-}
-
-record::FailureRow failure_row(const record::RankMeta& meta, std::string kind, std::string message) {
-  record::FailureRow row;
-  row.leg = meta.leg.leg;
-  row.rank = static_cast<std::int32_t>(meta.rank.rank);
-  row.kind = std::move(kind);
-  row.utc_ns = utc_ns();
-  row.message = std::move(message);
-  return row;
-}
-
 /// One rank's way through a launch, from MPI_Init to its last byte of evidence.
 class RankRun {
  public:
   RankRun(const RankRun&) = delete;
   RankRun& operator=(const RankRun&) = delete;
-  ~RankRun() { last_words.journal.store(nullptr); }
+  ~RankRun() { last_words_.set_journal(nullptr, nullptr); }
   RankRun(const RankOptions& options, const plan::Plan& plan, const compute::ComputeChoice& choice,
-          FastClock& clock, watch::Watchdog& watchdog)
+          FastClock& clock, watch::Watchdog& watchdog, LastWords& last_words, watch::Supervised& supervised)
       : options_(options),
         plan_(plan),
         leg_(leg_of(plan, options.leg)),
         choice_(choice),
         clock_(clock),
-        watchdog_(watchdog) {}
+        watchdog_(watchdog),
+        last_words_(last_words),
+        supervised_(supervised),
+        steps_(steps_left(plan, options.first_step)) {}
+
+  /// From the first meeting to the last byte of evidence. Returns the exit code: 0, or another one when all
+  /// ranks agree that it cannot be run.
+  [[nodiscard]] int go() {
+    try {
+      try {
+        set_up();
+      } catch (const InputError& error) {
+        return refuse(error, ExitCode::bad_input);
+      } catch (const RunError& error) {
+        return refuse(error, ExitCode::run_failed);
+      }
+      run_steps();
+      collect();
+      return 0;
+    } catch (const mpi::DeadlineError& error) {
+      last_words_.say_and_end(told("deadline", error), RankExit::deadline);
+    } catch (const mpi::MpiError& error) {
+      last_words_.say_and_end(told("transport", error), RankExit::transport_error);
+    }
+  }
+
+ private:
+  /// All ranks are here with the same error, so MPI can still be left in order; one of them tells it.
+  static int refuse(const std::exception& error, ExitCode code) {
+    if (mpi::Communicator::world().rank() == 0)
+      log_error(error.what());
+    return static_cast<int>(code);
+  }
+
+  [[nodiscard]] Fault told(const char* kind, const std::exception& error) const {
+    return {.kind = kind, .message = fmt::format("{}: {}", phase_, error.what())};
+  }
 
   /// Everything that can be refused. All ranks throw the same error, or none does.
   void set_up() {
     const mpi::Communicator world = mpi::Communicator::world();
-    const double deadline_s = plan_.deadlines.init_s;
+    const double deadline_s = plan_.deadlines.site_map_s;
     topology_.emplace(topology::meet(world, plan_, leg_, deadline_s));
     layout_.ranks_per_site = topology_->order.ranks_per_site;
     set_log_name(fmt::format("lockstep-rank {}", rank().value()));
@@ -101,74 +115,108 @@ class RankRun {
   /// Runs all steps, or as many as all ranks agree on when some were asked to stop. Returns only when those
   /// were completed.
   void run_steps() {
-    where(RankPhase::clock_sync);
-    watchdog_.enter("clock synchronisation", plan_.deadlines.init_s);
+    const double first_op_s = plan_.deadlines.first_op_s;
+    enter(RankPhase::clock_sync, "clock synchronisation", first_op_s);
     stamp_clock();
-    watchdog_.enter("first barrier", plan_.deadlines.init_s);
-    mpi::barrier(topology_->leg, plan_.deadlines.init_s);
-    where(RankPhase::stepping);
-    // The executor sees to communications; this is for compute that never ends.
-    double longest_s = plan_.deadlines.init_s;
-    watchdog_.enter("steps", op_deadline_s() + 5.0 * longest_s);
-    longest_s = 0.0;
-    const std::uint32_t all = plan_.run.warmup_steps + plan_.run.steps;
+    enter(RankPhase::clock_sync, "first barrier", first_op_s);
+    mpi::barrier(topology_->leg, first_op_s);
+    enter(RankPhase::stepping, "step", seconds_from_ns(deadlines_->step_ns()));
     std::uint32_t done = 0;
-    for (std::uint32_t step = 0; step < all; ++step) {
-      journal_->where().step.store(step, std::memory_order_relaxed);
-      const std::int64_t begin_ns = clock_.now_ns();
-      const step::StepResult result =
-          executor_->run_step(step, step < plan_.run.warmup_steps ? step::kStepWarmup : 0U);
-      if (result.status != step::StepStatus::completed)
-        give_up(step, result);
-      for (const step::Corruption& corruption : result.corruptions)
-        record_corruption(step, corruption);
-      const std::int64_t end_ns = clock_.now_ns();
-      longest_s = std::max(longest_s, seconds_from_ns(end_ns - begin_ns));
-      watchdog_.extend(op_deadline_s() + 5.0 * longest_s);
-      journal_->where().since_ns.store(end_ns, std::memory_order_relaxed);
+    for (std::uint32_t step = 0; step < steps_; ++step) {
+      run_step(step);
       done = step + 1;
       journal_->where().completed_steps.store(done, std::memory_order_release);
-      if (done < all && is_last_step(step, end_ns))
+      if (done < steps_ && is_last_step(step))
         break;
+      if (done < steps_ && checkpoints_->is_due(options_.first_step + done))
+        save_checkpoint(options_.first_step + done);
     }
     stop_vote_->close();
-    where(RankPhase::clock_sync);
-    watchdog_.enter("clock synchronisation", plan_.deadlines.init_s);
+    enter(RankPhase::clock_sync, "clock synchronisation", first_op_s);
     stamp_clock();
     executor_.reset();
-    stopped_early_ = done < all;
+    stopped_early_ = done < steps_;
     if (!stopped_early_)
       journal_->complete();
     else if (rank().value() == 0)
-      log_warning(fmt::format("asked to stop: {} of {} steps were run", done, all));
+      log_warning(fmt::format("asked to stop: {} of {} steps were run", done, steps_));
   }
 
   /// Brings the evidence together.
   void collect() {
-    where(RankPhase::collecting);
-    watchdog_.enter("collection of journals", plan_.deadlines.merge_s);
-    mpi::barrier(topology_->leg, plan_.deadlines.merge_s);
-    collect_journals(places_.journals, topology_->leg, plan_.deadlines.merge_s);
-    if (!options_.launched_by_controller && rank().value() == 0)
+    const double merge_s = plan_.deadlines.merge_s;
+    enter(RankPhase::collecting, "collection of journals", merge_s);
+    mpi::barrier(topology_->leg, merge_s);
+    collect_journals(places_.journals, topology_->leg, merge_s);
+    // By hand rank 0 merges, perhaps for long; the others wait for it here and not in MPI_Finalize.
+    const bool by_hand = !options_.launched_by_controller;
+    const double end_s = by_hand ? kMergesByHand * merge_s : merge_s;
+    if (by_hand && rank().value() == 0) {
+      enter(RankPhase::collecting, "merge", end_s - merge_s);
       merge_by_hand(plan_, meta_.leg, places_, stopped_early_ ? "interrupted" : "completed");
-    where(RankPhase::finalizing);
-    // Rank 0 may have merged for long; the others wait for it here and not in MPI_Finalize.
-    watchdog_.enter("end of the merge", 10.0 * plan_.deadlines.merge_s);
-    mpi::barrier(topology_->leg, 10.0 * plan_.deadlines.merge_s);
-    where(RankPhase::done);
+    }
+    enter(RankPhase::finalizing, "end of the merge", end_s);
+    mpi::barrier(topology_->leg, end_s);
+    where(RankPhase::done, plan_.deadlines.finalize_s);
   }
 
- private:
   [[nodiscard]] RankId rank() const { return topology_->self; }
-  [[nodiscard]] double op_deadline_s() const {
-    const plan::Deadlines& deadlines = plan_.deadlines;
-    return deadlines.op_s > 0.0 ? deadlines.op_s : deadlines.first_op_s;
-  }
+  static constexpr double kMergesByHand = 10.0;
 
-  void where(RankPhase phase) {
+  /// Where the rank is, for those who look at its journal, and how long it gives that.
+  void where(RankPhase phase, double allowed_s) {
     record::WhereAbouts& where = journal_->where();
     where.phase.store(phase, std::memory_order_relaxed);
+    where.allowed_ns.store(static_cast<std::int64_t>(allowed_s * kNsPerS), std::memory_order_relaxed);
     where.since_ns.store(clock_.now_ns(), std::memory_order_release);
+  }
+  void enter(RankPhase phase, const char* name, double deadline_s) {
+    phase_ = name;
+    where(phase, deadline_s);
+    watchdog_.enter(name, deadline_s);
+  }
+  /// The same within stepping, where nothing may be locked.
+  void extend(std::int64_t now_ns, std::int64_t deadline_ns) {
+    record::WhereAbouts& where = journal_->where();
+    where.allowed_ns.store(deadline_ns, std::memory_order_relaxed);
+    where.since_ns.store(now_ns, std::memory_order_release);
+    watchdog_.extend(seconds_from_ns(deadline_ns));
+  }
+
+  void run_step(std::uint32_t step) {
+    journal_->where().step.store(step, std::memory_order_relaxed);
+    drills_->begin_step(step);
+    const std::int64_t begin_ns = clock_.now_ns();
+    extend(begin_ns, deadlines_->step_ns());
+    const std::uint32_t flags = step < plan_.run.warmup_steps ? step::kStepWarmup : 0U;
+    const step::StepResult result = executor_->run_step(step, flags | drills_->flags(step));
+    if (result.status != step::StepStatus::completed)
+      give_up(step, result);
+    for (const step::Corruption& corruption : result.corruptions)
+      record_corruption(step, corruption);
+    const std::int64_t end_ns = clock_.now_ns();
+    deadlines_->see_step(end_ns - begin_ns, executor_->comm_times_ns());
+    // Until the next step there is the vote, in which another rank may still be on its way through this one.
+    extend(end_ns, deadlines_->step_ns());
+  }
+
+  /// A job that cannot save its work ends here, as it would lose more and more of it.
+  void save_checkpoint(std::uint32_t trained) {
+    enter(RankPhase::checkpoint, "checkpoint", checkpoints_->allowed_s());
+    const auto trouble = checkpoints_->save(trained, topology_->leg, drills_->disk_is_full());
+    if (trouble && trouble->kind.empty()) {
+      log_error(trouble->message);
+      end_beside_others(RankExit::checkpoint);
+    }
+    if (trouble) {
+      if (trouble->kind == "disk_full")
+        supervised_.note_disk_full();
+      last_words_.say_and_end({.kind = trouble->kind,
+                               .message = trouble->message,
+                               .step = static_cast<std::int32_t>(trained - options_.first_step) - 1},
+                              RankExit::checkpoint);
+    }
+    enter(RankPhase::stepping, "step", seconds_from_ns(deadlines_->step_ns()));
   }
 
   /// Does what may fail on one rank alone, then lets all ranks know: either all go on, or all throw the first
@@ -183,7 +231,7 @@ class RankRun {
     } catch (const RunError& error) {
       verdict = std::string("R") + error.what();
     }
-    const auto verdicts = mpi::all_gather_strings(topology_->leg, verdict, plan_.deadlines.init_s);
+    const auto verdicts = mpi::all_gather_strings(topology_->leg, verdict, plan_.deadlines.site_map_s);
     for (std::size_t i = 0; i < verdicts.size(); ++i) {
       if (verdicts[i].empty())
         continue;
@@ -206,31 +254,53 @@ class RankRun {
     });
     meta_.leg = leg_row(plan_, leg_, options_, layout_.ranks());
     describe();
-    places_ = choose_places(options_, plan_, meta_.leg, topology_->leg, plan_.deadlines.init_s);
+    places_ = choose_places(options_, plan_, meta_.leg, topology_->leg, plan_.deadlines.site_map_s);
     together([this] {
       make_places(places_);
+      last_words_.set_folder(places_.journals);
+      supervised_.announce_folder(places_.journals);
       make_journal();
+      const DrillTarget self{meta_.leg.leg, rank().value(), meta_.rank.host, meta_.rank.local_rank};
+      drills_ = std::make_unique<RankDrills>(plan_, options_.drills, self, options_.first_step, *journal_,
+                                             supervised_);
+      const Checkpoints::Self own{meta_.leg.leg, rank().value(), layout_.ranks(), meta_.rank.local_rank};
+      checkpoints_.emplace(plan_,
+                           checkpoint_folder(plan_, meta_.leg, places_.journals, places_.results_folder), own,
+                           *journal_, clock_);
       buffers_ = std::make_unique<step::BufferSet>(graph_, compute_.backend->buffers_needed(), rank());
     });
-    stop_vote_.emplace(topology_->leg, op_deadline_s());
-    fabric_ = fabric::make_fabric(plan_.fabric, graph_, topology_->leg, plan_.deadlines.init_s);
+    if (options_.first_step > 0)
+      together([this] { checkpoints_->load(options_.first_step); });
+    stop_vote_.emplace(topology_->leg, plan_.deadlines.site_map_s);
+    fabric_ = fabric::make_fabric(plan_.fabric, graph_, topology_->leg, plan_.deadlines.site_map_s);
     validator_ = std::make_unique<fabric::PatternValidator>(graph_, rank(), plan_.validation.samples);
     step::ExecutorOptions execution;
     execution.wait = wait_.mode;
-    execution.op_deadline_s = op_deadline_s();
+    deadlines_.emplace(plan_.deadlines, reaches());
+    execution.op_deadlines_ns = deadlines_->comm_ns();
     execution.validation_share = plan_.validation.step_share;
-    executor_ = std::make_unique<step::Executor>(graph_, *compute_.backend, *fabric_, *buffers_, clock_,
-                                                 journal_->recording(), validator_.get(), execution);
+    execution.hold = drills_->hold();
+    executor_ = std::make_unique<step::Executor>(graph_, drills_->around(*compute_.backend), *fabric_,
+                                                 *buffers_, clock_, journal_->recording(),
+                                                 &drills_->around(graph_, *validator_), execution);
   }
 
   void make_journal() {
     journal_ = std::make_unique<record::Journal>(record::Journal::create(
-        places_.journals + "/" + record::journal_file_name(rank().value()), meta_,
-        plan_.run.warmup_steps + plan_.run.steps, plan_.run.op_stamp_steps,
-        static_cast<std::uint32_t>(graph_.ops.size()), static_cast<std::uint32_t>(graph_.comm_ops().size())));
-    last_words.meta = &meta_;
-    last_words.journal.store(journal_.get());
-    where(RankPhase::set_up);
+        places_.journals + "/" + record::journal_file_name(rank().value()), meta_, steps_,
+        plan_.run.op_stamp_steps, static_cast<std::uint32_t>(graph_.ops.size()),
+        static_cast<std::uint32_t>(graph_.comm_ops().size())));
+    last_words_.set_journal(journal_.get(), &meta_);
+    where(RankPhase::set_up, plan_.deadlines.site_map_s);
+  }
+
+  [[nodiscard]] std::vector<watch::OpReach> reaches() const {
+    std::vector<watch::OpReach> reaches;
+    for (const OpId op : graph_.comm_ops()) {
+      const step::Group& group = graph_.group(std::get<step::Comm>(graph_.op(op).work).group);
+      reaches.push_back(group.spans_sites ? watch::OpReach::wan : watch::OpReach::site);
+    }
+    return reaches;
   }
 
   [[nodiscard]] CoreShare core_share() const {
@@ -304,7 +374,7 @@ class RankRun {
 
   void stamp_clock() {
     topology::ClockSyncOptions limits;
-    limits.deadline_s = plan_.deadlines.init_s;
+    limits.deadline_s = plan_.deadlines.first_op_s;
     const topology::ClockEstimate estimate =
         topology::synchronize_clocks(topology_->leg, topology_->clock_tree(), clock_, limits);
     record::ClockRow row;
@@ -318,12 +388,13 @@ class RankRun {
 
   void record_corruption(std::uint32_t step, const step::Corruption& corruption) {
     record::FailureRow row = failure_row(
-        meta_, "wrong_value",
-        fmt::format("{} wrong values in {} of step {}; the first at element {}: expected {}, found {}",
+        meta_, {.kind = "wrong_value",
+                .message = fmt::format(
+                    "{} wrong values in {} of step {}; the first at element {}: expected {}, found {}",
                     corruption.wrong_elements, graph_.op(corruption.op).name, step, corruption.first.offset,
-                    corruption.first.expected, corruption.first.observed));
-    row.step = static_cast<std::int32_t>(step);
-    row.op = static_cast<std::int32_t>(corruption.op.value());
+                    corruption.first.expected, corruption.first.observed),
+                .step = static_cast<std::int32_t>(step),
+                .op = static_cast<std::int32_t>(corruption.op.value())});
     row.offset = corruption.first.offset;
     row.expected = corruption.first.expected;
     row.observed = corruption.first.observed;
@@ -331,40 +402,47 @@ class RankRun {
     log_error(row.message);
   }
 
-  [[nodiscard]] bool is_last_step(std::uint32_t step, std::int64_t end_ns) {
+  [[nodiscard]] bool is_last_step(std::uint32_t step) {
+    const auto leave = [&](const char* kind, const std::exception& error, RankExit code) {
+      // A peer's death shows in the vote as in any other communication.
+      last_words_.say_and_end({.kind = kind,
+                               .message = fmt::format("after step {}: {}", step, error.what()),
+                               .step = static_cast<std::int32_t>(step)},
+                              code);
+    };
+    stop_vote_->set_deadline(seconds_from_ns(deadlines_->step_ns()));
     try {
-      return stop_vote_->ends_after(step, end_ns);
+      return stop_vote_->ends_after(step, clock_.now_ns());
     } catch (const mpi::DeadlineError& error) {
-      leave(step, "deadline", error.what(), RankExit::deadline);
+      leave("deadline", error, RankExit::deadline);
     } catch (const mpi::MpiError& error) {
-      leave(step, "transport", error.what(), RankExit::transport_error);
+      leave("transport", error, RankExit::transport_error);
     }
-  }
-
-  /// The vote on stopping failed, which a peer's death shows in as in any other communication.
-  [[noreturn]] void leave(std::uint32_t step, std::string kind, const char* why, RankExit code) {
-    record::FailureRow row = failure_row(meta_, std::move(kind), fmt::format("after step {}: {}", step, why));
-    row.step = static_cast<std::int32_t>(step);
-    journal_->add_failure(row);
-    log_error(row.message);
-    end_process(code);
+    return false;
   }
 
   /// A communication failed: record it and leave, without a word to the transport.
   [[noreturn]] void give_up(std::uint32_t step, const step::StepResult& result) {
     const bool deadline = result.status == step::StepStatus::deadline;
     const std::string& name = graph_.op(result.op).name;
-    record::FailureRow row =
-        deadline
-            ? failure_row(meta_, "deadline",
-                          fmt::format("{} of step {} was not complete after its deadline of {:g} s", name,
-                                      step, op_deadline_s()))
-            : failure_row(meta_, "transport", fmt::format("{} of step {}: {}", name, step, result.message));
-    row.step = static_cast<std::int32_t>(step);
-    row.op = static_cast<std::int32_t>(result.op.value());
-    journal_->add_failure(row);
-    log_error(row.message);
-    end_process(deadline ? RankExit::deadline : RankExit::transport_error);
+    const watch::Standing standing = watch::where_it_stands(meta_, journal_->recording(), step);
+    const std::string stands = watch::describe(standing, clock_.now_ns());
+    Fault fault{.kind = deadline ? "deadline" : "transport",
+                .message = {},
+                .step = static_cast<std::int32_t>(step),
+                .op = static_cast<std::int32_t>(result.op.value())};
+    if (deadline)
+      fault.message = fmt::format("{} of step {} was not complete after its deadline of {:g} s; {}", name,
+                                  step, op_deadline_s(result.op), stands);
+    else
+      fault.message = fmt::format("{} of step {}: {}; {}", name, step, result.message, stands);
+    last_words_.say_and_end(fault, deadline ? RankExit::deadline : RankExit::transport_error);
+  }
+
+  [[nodiscard]] double op_deadline_s(OpId op) const {
+    const std::vector<OpId> comms = graph_.comm_ops();
+    const auto index = static_cast<std::size_t>(std::find(comms.begin(), comms.end(), op) - comms.begin());
+    return seconds_from_ns(deadlines_->comm_ns()[index]);
   }
 
   const RankOptions& options_;
@@ -373,6 +451,8 @@ class RankRun {
   const compute::ComputeChoice& choice_;
   FastClock& clock_;
   watch::Watchdog& watchdog_;
+  LastWords& last_words_;
+  watch::Supervised& supervised_;
   std::optional<topology::LegTopology> topology_;
   step::RankLayout layout_;
   std::string warning_;
@@ -382,57 +462,41 @@ class RankRun {
   RankPlaces places_;
   WaitChoice wait_;
   std::unique_ptr<record::Journal> journal_;
+  std::unique_ptr<RankDrills> drills_;
+  std::optional<Checkpoints> checkpoints_;
   std::unique_ptr<step::BufferSet> buffers_;
   std::unique_ptr<fabric::PatternValidator> validator_;
   std::unique_ptr<step::FabricBackend> fabric_;
+  std::optional<watch::StepDeadlines> deadlines_;
   std::unique_ptr<step::Executor> executor_;
   std::optional<StopVote> stop_vote_;
+  std::uint32_t steps_ = 0;  ///< of this launch
+  const char* phase_ = "site map";
   bool stopped_early_ = false;
 };
 
-void on_expiry(const watch::Expiry& expiry) {
-  const std::string message = fmt::format("{} did not end within its deadline of {:g} s (waited {:.1f} s)",
-                                          expiry.phase, expiry.allowed_s, expiry.waited_s);
-  if (record::Journal* journal = last_words.journal.load())
-    journal->add_failure(failure_row(*last_words.meta, "deadline", message));
-  log_error(message);
-  end_process(RankExit::deadline);
-}
-
 }  // namespace
 
-int run_rank(const RankOptions& options, int& argc, char**& argv) {
+int run_rank(const RankOptions& options, watch::Supervised& supervised, int& argc, char**& argv) {
   const plan::Plan plan = plan::load_plan(options.plan_path, options.overrides);
   static_cast<void>(leg_of(plan, options.leg));
+  static_cast<void>(steps_left(plan, options.first_step));
   const compute::ComputeChoice choice = compute::choose_compute(plan.compute);
   FastClock clock;
-  watch::Watchdog watchdog(&on_expiry);
+  LastWords last_words(options.journals);
+  watch::Watchdog watchdog([&last_words](const watch::Expiry& expiry) {
+    last_words.say_and_end(last_words.overdue(expiry), RankExit::deadline);
+  });
   watchdog.enter("MPI_Init", plan.deadlines.init_s);
   mpi::Environment environment(argc, argv);
   int code = 0;
   try {
-    watchdog.enter("set-up", 2.0 * plan.deadlines.init_s);
-    RankRun run(options, plan, choice, clock, watchdog);
-    try {
-      run.set_up();
-    } catch (const InputError& error) {
-      // All ranks are here with the same error, so MPI can still be left in order; one of them tells it.
-      if (mpi::Communicator::world().rank() == 0)
-        log_error(error.what());
-      code = static_cast<int>(ExitCode::bad_input);
-    } catch (const RunError& error) {
-      if (mpi::Communicator::world().rank() == 0)
-        log_error(error.what());
-      code = static_cast<int>(ExitCode::run_failed);
-    }
-    if (code == 0) {
-      run.run_steps();
-      run.collect();
-    }
+    watchdog.enter("site map", plan.deadlines.site_map_s);
+    RankRun run(options, plan, choice, clock, watchdog, last_words, supervised);
+    code = run.go();
   } catch (const std::exception& error) {
     // This rank alone knows of it: no collective any more, not even MPI_Finalize.
-    log_error(error.what());
-    ::_exit(static_cast<int>(RankExit::transport_error));
+    last_words.say_and_end({.kind = "launch", .message = error.what()}, RankExit::transport_error);
   }
   watchdog.enter("MPI_Finalize", plan.deadlines.finalize_s);
   return code;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "harness/app/rank_options.hpp"
+#include "harness/watch/supervisor.hpp"
 
 namespace lockstep::app {
 
@@ -11,6 +12,7 @@ namespace lockstep::app {
 ///
 /// Throws InputError and RunError before MPI is up. Later, a rank that alone knows of a fault ends its
 /// process with _exit: teardown calls no collective then.
-[[nodiscard]] int run_rank(const RankOptions& options, int& argc, char**& argv);
+[[nodiscard]] int run_rank(const RankOptions& options, watch::Supervised& supervised, int& argc,
+                           char**& argv);
 
 }  // namespace lockstep::app

@@ -29,6 +29,8 @@ class StopVote {
   /// After each step, on every rank. True: this was the last step, on all of them. Throws DeadlineError and
   /// MpiError.
   [[nodiscard]] bool ends_after(std::uint32_t step, std::int64_t now_ns);
+  /// From now on.
+  void set_deadline(double deadline_s) { deadline_s_ = deadline_s; }
   /// Ends the vote under way. For every rank, after its last step.
   void close();
 

@@ -9,7 +9,6 @@
 #include <poll.h>
 
 #include "harness/campaign/ballast.hpp"
-#include "harness/campaign/checkpoints.hpp"
 #include "harness/campaign/leg_runner.hpp"
 #include "harness/campaign/recovery.hpp"
 #include "harness/campaign/resume.hpp"
@@ -18,6 +17,7 @@
 #include "harness/core/error.hpp"
 #include "harness/core/posix.hpp"
 #include "harness/core/units.hpp"
+#include "harness/record/checkpoint.hpp"
 #include "harness/record/provenance.hpp"
 #include "harness/record/run_file.hpp"
 
@@ -117,7 +117,7 @@ class Attempts {
     const plan::Leg& leg = plan_.legs[launch.leg];
     Recovery recovery(plan_, leg, hosts_of_leg(plan_, leg, options_.hostfile));
     Drills drills(plan_, leg.name, launch.round);
-    const std::string checkpoints = checkpoints_folder(plan_, launch, folder_);
+    const std::string checkpoints = checkpoints_folder(leg_row(plan_, launch, 0, 0));
     LegResult result;
     for (;;) {
       launch.rank_drills = drills.of_ranks();
@@ -129,7 +129,8 @@ class Attempts {
       if (!may_restart(result))
         break;
       const RestartDecision decision = recovery.after_failure(result.failed_hosts);
-      launch.first_step = newest_checkpoint(checkpoints);
+      const auto newest = record::latest_checkpoint(checkpoints);
+      launch.first_step = newest ? newest->step : 0;
       tell(launch, decision);
       if (!decision.restarts)
         break;
@@ -143,8 +144,9 @@ class Attempts {
     for (const record::DrillRow& row : drills.take_back_all(options_.make_fault, utc_ns()))
       runner_.record(row);
     // Nobody goes on from them once the leg has ended; after an interruption somebody may.
+    std::error_code error;
     if (!result.interrupted)
-      remove_checkpoints(checkpoints);
+      std::filesystem::remove_all(checkpoints, error);
     return result;
   }
 
@@ -154,6 +156,12 @@ class Attempts {
     if (result.interrupted || result.end.outcome != "failed")
       return false;
     return !result.diagnosis || result.diagnosis->consequence == Consequence::data;
+  }
+
+  /// Where the ranks save them: see the plan's key recovery.checkpoint_folder.
+  [[nodiscard]] std::string checkpoints_folder(const record::LegRow& row) const {
+    const std::string& chosen = plan_.recovery.checkpoint_folder;
+    return (chosen.empty() ? folder_.path() : chosen) + "/" + record::checkpoint_folder_name(row);
   }
 
   void tell(const Launch& launch, const RestartDecision& decision) {

@@ -101,8 +101,6 @@ std::vector<std::string> rank_command(const plan::Plan& plan, const Launch& laun
   };
   if (launch.first_step > 0)
     add("--first-step", std::to_string(launch.first_step));
-  if (!paths.checkpoints_folder.empty())
-    add("--checkpoints", paths.checkpoints_folder);
   if (!launch.rank_drills.empty()) {
     std::vector<std::string> numbers;
     for (const std::uint32_t drill : launch.rank_drills)

@@ -30,10 +30,9 @@ struct Command {
 struct LaunchPaths {
   std::vector<std::string> launcher_prefix;  ///< a command that runs the launcher elsewhere; usually empty
   std::string launcher = "mpirun";
-  std::string rank_program;          ///< lockstep-rank
-  std::string plan_file;             ///< the copy in the results folder
-  std::string journals_folder;       ///< of this launch
-  std::string checkpoints_folder{};  ///< of this launch's leg and round; empty when none is made
+  std::string rank_program;     ///< lockstep-rank
+  std::string plan_file;        ///< the copy in the results folder
+  std::string journals_folder;  ///< of this launch
   std::string hosts_file;  ///< where the launch's hosts are written when they are too many for a command line
 };
 

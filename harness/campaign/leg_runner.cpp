@@ -8,7 +8,6 @@
 #include <fmt/format.h>
 #include <poll.h>
 
-#include "harness/campaign/checkpoints.hpp"
 #include "harness/campaign/guarded_process.hpp"
 #include "harness/campaign/stall_watch.hpp"
 #include "harness/core/clock.hpp"
@@ -104,7 +103,6 @@ LegRunner::Running LegRunner::start(const Launch& launch, std::uint32_t launches
                           .rank_program = options_.programs.rank_program,
                           .plan_file = folder_.plan_file(),
                           .journals_folder = folder_.journals_folder(row),
-                          .checkpoints_folder = checkpoints_folder(plan_, launch, folder_),
                           .hosts_file = folder_.hosts_file(row)};
   if (const std::string text = hosts_file_text(paths.launcher, hosts); !text.empty())
     write_text_file(paths.hosts_file, text);

@@ -8,6 +8,7 @@
 #include "harness/core/error.hpp"
 #include "harness/core/units.hpp"
 #include "harness/step/stamps.hpp"
+#include "harness/watch/deadlines.hpp"
 
 namespace lockstep::campaign {
 namespace {
@@ -23,11 +24,12 @@ LegLimits leg_limits(const plan::Plan& plan, double expected_step_s, double slac
   LegLimits limits;
   limits.first_step_s =
       deadlines.launch_s + deadlines.init_s + deadlines.site_map_s + 2.0 * deadlines.first_op_s + slack_s;
-  const double op_s = deadlines.op_s > 0.0 && deadlines.wan_op_s > 0.0
-                          ? std::max(deadlines.op_s, deadlines.wan_op_s)
-                          : std::max({deadlines.op_s, deadlines.wan_op_s, deadlines.first_op_s});
-  limits.progress_s = std::max(kOpDeadlines * op_s, kExpectedSteps * expected_step_s) + slack_s;
-  limits.finish_s = deadlines.merge_s + deadlines.finalize_s + slack_s;
+  const double op_s = std::max(deadlines.op_s, deadlines.wan_op_s);
+  limits.progress_s = std::max({kOpDeadlines * op_s, watch::first_step_allowance_s(deadlines),
+                                kExpectedSteps * expected_step_s}) +
+                      slack_s;
+  limits.finish_s = 2.0 * deadlines.merge_s + deadlines.finalize_s + slack_s;
+  limits.slack_s = slack_s;
   return limits;
 }
 
@@ -56,6 +58,10 @@ std::optional<Diagnosis> LegWatch::observe(std::int64_t now_ns, const Sight& sig
     steps_ = sight.steps;
     changed_ns_ = now_ns;
   }
+  if (sight.change != change_) {  // a checkpoint was begun, or clocks are compared
+    change_ = sight.change;
+    changed_ns_ = now_ns;
+  }
   if (sight.furthest > RankPhase::stepping) {
     if (finishing_ns_ == 0)
       finishing_ns_ = now_ns;
@@ -68,7 +74,8 @@ std::optional<Diagnosis> LegWatch::observe(std::int64_t now_ns, const Sight& sig
         Consequence::data};
   }
   const double limit_s =
-      std::max(limits_.progress_s, kLongestIntervals * seconds_from_ns(longest_interval_ns_));
+      std::max({limits_.progress_s, kLongestIntervals * seconds_from_ns(longest_interval_ns_),
+                sight.allowed_s + limits_.slack_s});
   if (seconds_from_ns(now_ns - changed_ns_) <= limit_s)
     return std::nullopt;
   return Diagnosis{
@@ -85,6 +92,8 @@ Sight JournalWatch::look() {
   for (const auto& [name, reader] : readers_) {
     sight.furthest = std::max(sight.furthest, reader.phase());
     sight.steps = std::max(sight.steps, reader.completed_steps());
+    sight.allowed_s = std::max(sight.allowed_s, seconds_from_ns(reader.allowed_ns()));
+    sight.change += static_cast<std::uint64_t>(reader.since_ns());  // a sum: clocks of hosts have no order
   }
   const auto first = readers_.find(record::journal_file_name(0));
   if (first != readers_.end()) {

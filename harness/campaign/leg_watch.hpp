@@ -17,16 +17,20 @@ struct Sight {
   std::uint32_t journals = 0;
   record::RankPhase furthest = record::RankPhase::starting;  ///< of any rank
   std::uint32_t steps = 0;                                   ///< most that any rank has completed
+  double allowed_s = 0.0;             ///< most that any rank gives its present phase or step
+  std::uint64_t change = 0;           ///< another value whenever a rank went on to another phase or step
   std::vector<double> new_steps_s{};  ///< lengths of the steps that one rank has completed since the last
                                       ///< look, warm-up left out
 };
 
 /// How long the controller waits. Every limit lies above the ranks' own deadline for the same thing: they
-/// know more, and should be the ones to speak.
+/// know more, and should be the ones to speak. Where a rank's deadline grows with what it has seen, it says
+/// so in its journal (Sight::allowed_s), and the limit grows with it.
 struct LegLimits {
   double first_step_s = 0.0;  ///< from the launch to the first rank's first step
   double progress_s = 0.0;    ///< without any rank completing a step
   double finish_s = 0.0;      ///< from the first rank's last step to the end of everything
+  double slack_s = 0.0;       ///< on top of what a rank allows itself
 };
 /// `expected_step_s`: predicted time of a step; 0 when there is no prediction. `slack_s` lies between a
 /// rank's own deadline and the controller's.
@@ -49,6 +53,7 @@ class LegWatch {
   std::int64_t finishing_ns_ = 0;
   std::int64_t longest_interval_ns_ = 0;
   std::uint32_t steps_ = 0;
+  std::uint64_t change_ = 0;
   bool stepped_ = false;
 };
 

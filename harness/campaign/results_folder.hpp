@@ -26,8 +26,6 @@ class ResultsFolder {
   [[nodiscard]] std::string unfinished_file() const { return path_ + "/unfinished"; }
   [[nodiscard]] std::string journals_folder(const record::LegRow& leg) const;
   [[nodiscard]] std::string log_file(const record::LegRow& leg) const;
-  /// Where checkpoints of a leg and round go unless the plan names another folder.
-  [[nodiscard]] std::string checkpoints_base() const { return path_ + "/checkpoints"; }
   [[nodiscard]] std::string hosts_file(const record::LegRow& leg) const;
   /// Makes the folder of one launch's journals. Throws RunError.
   void make_journals_folder(const record::LegRow& leg) const;

@@ -1,6 +1,5 @@
 #include "harness/campaign/schedule.hpp"
 
-#include <algorithm>
 #include <string>
 
 #include "harness/core/error.hpp"
@@ -39,11 +38,9 @@ record::LegRow leg_row(const plan::Plan& plan, const Launch& launch, std::uint32
   row.attempt = launch.attempt;
   row.first_step = launch.first_step;
   row.ranks = ranks;
-  const std::uint32_t all = plan.run.warmup_steps + plan.run.steps;
-  LOCKSTEP_EXPECT(launch.first_step < all, "an attempt that has no step left");
-  const std::uint32_t left = all - launch.first_step;
-  row.warmup_steps = std::min(plan.run.warmup_steps, left - 1);
-  row.steps = left - row.warmup_steps;
+  const plan::AttemptSteps steps = plan::attempt_steps(plan.run, launch.first_step);
+  row.warmup_steps = steps.warmup;
+  row.steps = steps.steady;
   row.launched_utc_ns = launched_utc_ns;
   return row;
 }

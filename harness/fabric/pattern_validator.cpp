@@ -145,6 +145,15 @@ void PatternValidator::plant(std::uint32_t step, std::uint32_t comm_index, const
   }
 }
 
+std::uint64_t PatternValidator::first_sample(std::uint32_t step, std::uint32_t comm_index,
+                                             const Comm& comm) const {
+  const std::uint64_t ranks = memberships_[comm.group.value()].ranks.size();
+  const Blocks out = output_blocks(comm, ranks);
+  const std::uint64_t samples =
+      samples_of(out.length, std::max(out.blocks, input_blocks(comm, ranks).blocks));
+  return Pattern(step, comm_index).position(0, samples, out.length);
+}
+
 step::ValidationResult PatternValidator::check(std::uint32_t step, std::uint32_t comm_index, const Comm& comm,
                                                step::BufferSet& buffers) {
   step::ValidationResult result;

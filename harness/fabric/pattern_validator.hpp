@@ -33,6 +33,9 @@ class PatternValidator final : public step::Validator {
              step::BufferSet& buffers) override;
   [[nodiscard]] step::ValidationResult check(std::uint32_t step, std::uint32_t comm_index,
                                              const step::Comm& comm, step::BufferSet& buffers) override;
+  /// An element of the result that check() looks at. `comm` is no barrier.
+  [[nodiscard]] std::uint64_t first_sample(std::uint32_t step, std::uint32_t comm_index,
+                                           const step::Comm& comm) const;
 
  private:
   /// This rank's part of a group.

@@ -1,5 +1,7 @@
 #include "harness/plan/plan.hpp"
 
+#include <algorithm>
+
 #include "harness/core/error.hpp"
 #include "harness/plan/hosts.hpp"
 
@@ -117,6 +119,14 @@ const char* to_string(DrillKind kind) {
       return "lose";
   }
   LOCKSTEP_EXPECT(false, "no such kind of drill");
+}
+
+AttemptSteps attempt_steps(const Run& run, std::uint32_t first_step) {
+  const std::uint32_t all = run.warmup_steps + run.steps;
+  LOCKSTEP_EXPECT(first_step < all, "an attempt that has no step left");
+  const std::uint32_t left = all - first_step;
+  const std::uint32_t warmup = std::min(run.warmup_steps, left - 1);
+  return {warmup, left - warmup};
 }
 
 std::optional<std::uint32_t> declared_ranks(const Plan& plan, SiteId site) {

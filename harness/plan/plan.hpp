@@ -253,6 +253,15 @@ struct Plan {
 [[nodiscard]] const char* to_string(RestartPolicy policy);
 [[nodiscard]] const char* to_string(DrillKind kind);
 
+/// Steps of a launch that goes on behind `first_step` training steps: the first ones are warm-up again, and
+/// one at least is not. `first_step` is less than all steps of the run.
+struct AttemptSteps {
+  std::uint32_t warmup = 0;
+  std::uint32_t steady = 0;
+  bool operator==(const AttemptSteps&) const = default;
+};
+[[nodiscard]] AttemptSteps attempt_steps(const Run& run, std::uint32_t first_step);
+
 /// Ranks that a leg has over all its sites; nullopt when a site's hosts are networks and cannot be counted.
 [[nodiscard]] std::optional<std::uint32_t> declared_ranks(const Plan& plan, const Leg& leg);
 [[nodiscard]] std::optional<std::uint32_t> declared_ranks(const Plan& plan, SiteId site);

@@ -43,7 +43,8 @@ void expect_parts(const RankMeta& meta) {
 }  // namespace
 
 Journal Journal::create(const std::string& path, const RankMeta& meta, std::uint32_t steps,
-                        std::uint32_t kept_steps, std::uint32_t ops_per_step, std::uint32_t comms_per_step) {
+                        std::uint32_t kept_steps, std::uint32_t ops_per_step, std::uint32_t comms_per_step,
+                        const JournalRoom& room) {
   LOCKSTEP_EXPECT(steps > 0 && kept_steps > 0, "a journal needs room for a step");
   expect_parts(meta);
   const std::string text = write_meta(meta);
@@ -54,7 +55,10 @@ Journal Journal::create(const std::string& path, const RankMeta& meta, std::uint
                                 .ops_per_step = ops_per_step,
                                 .comms_per_step = comms_per_step,
                                 .clock_slots = kClockSlots,
-                                .failure_slots = kFailureSlots},
+                                .failure_slots = kFailureSlots,
+                                .drill_slots = room.drills,
+                                .checkpoint_slots = room.checkpoints,
+                                .probe_slots = room.probes},
                      .offsets = {},
                      .meta_bytes = text.size(),
                      .meta_checksum = checksum64(std::as_bytes(std::span(text)))};
@@ -128,6 +132,69 @@ void Journal::add_failure(const FailureRow& row) noexcept {
   slot->utc_ns = row.utc_ns;
   copy_text(slot->kind, row.kind);
   copy_text(slot->message, row.message);
+  slot->ready.store(1, std::memory_order_release);
+}
+
+std::optional<std::uint32_t> Journal::add_drill(const DrillRow& row) noexcept {
+  const JournalShape& shape = header().shape;
+  const auto slots = journal_area<DrillSlot>(file_.bytes(), shape.offsets.drills, shape.counts.drill_slots);
+  DrillSlot* slot = take_slot(header().drills, slots);
+  if (slot == nullptr)
+    return std::nullopt;
+  slot->leg = row.leg;
+  slot->drill = row.drill;
+  slot->step = row.step;
+  slot->begin_utc_ns = row.begin_utc_ns;
+  slot->end_utc_ns.store(row.end_utc_ns, std::memory_order_relaxed);
+  copy_text(slot->kind, row.kind);
+  copy_text(slot->target, row.target);
+  copy_text(slot->how, row.how);
+  slot->ready.store(1, std::memory_order_release);
+  return static_cast<std::uint32_t>(slot - slots.data());
+}
+
+void Journal::end_drill(std::uint32_t place, std::int64_t utc_ns) noexcept {
+  const JournalShape& shape = header().shape;
+  const auto slots = journal_area<DrillSlot>(file_.bytes(), shape.offsets.drills, shape.counts.drill_slots);
+  LOCKSTEP_EXPECT(place < slots.size(), "no drill was noted there");
+  slots[place].end_utc_ns.store(utc_ns, std::memory_order_release);
+}
+
+void Journal::add_checkpoint(const CheckpointRow& row) noexcept {
+  const JournalShape& shape = header().shape;
+  CheckpointSlot* slot = take_slot(
+      header().checkpoints,
+      journal_area<CheckpointSlot>(file_.bytes(), shape.offsets.checkpoints, shape.counts.checkpoint_slots));
+  if (slot == nullptr)
+    return;
+  slot->leg = row.leg;
+  slot->rank = row.rank;
+  slot->step = row.step;
+  slot->verified = row.verified;
+  slot->bytes = row.bytes;
+  slot->begin_ns = row.begin_ns;
+  slot->end_ns = row.end_ns;
+  slot->checksum = row.checksum;
+  copy_text(slot->action, row.action);
+  slot->ready.store(1, std::memory_order_release);
+}
+
+void Journal::add_probe(const ProbeRow& row) noexcept {
+  const JournalShape& shape = header().shape;
+  ProbeSlot* slot = take_slot(header().probes, journal_area<ProbeSlot>(file_.bytes(), shape.offsets.probes,
+                                                                       shape.counts.probe_slots));
+  if (slot == nullptr)
+    return;
+  slot->leg = row.leg;
+  slot->rank = row.rank;
+  slot->peer = row.peer;
+  slot->sent = row.sent;
+  slot->lost = row.lost;
+  slot->begin_ns = row.begin_ns;
+  slot->end_ns = row.end_ns;
+  slot->rtt_min_ns = row.rtt_min_ns;
+  slot->rtt_mean_ns = row.rtt_mean_ns;
+  slot->rtt_max_ns = row.rtt_max_ns;
   slot->ready.store(1, std::memory_order_release);
 }
 

@@ -34,6 +34,7 @@ enum class RankPhase : std::uint32_t {
   mpi_init,
   set_up,
   clock_sync,
+  checkpoint,  ///< between two steps, or before the first
   stepping,
   collecting,
   finalizing,
@@ -46,6 +47,14 @@ struct WhereAbouts {
   std::atomic<std::uint32_t> step{0};
   std::atomic<std::uint32_t> completed_steps{0};  ///< raised by the executor's caller after each step
   std::atomic<std::int64_t> since_ns{0};
+  std::atomic<std::int64_t> allowed_ns{0};  ///< time from since_ns on that the rank gives this phase or step
+};
+
+/// Rows that a journal has room for beside failures and clocks; further ones are dropped and counted.
+struct JournalRoom {
+  std::uint32_t drills = 16;
+  std::uint32_t checkpoints = 64;
+  std::uint32_t probes = 64;
 };
 
 struct JournalHeader;
@@ -58,13 +67,22 @@ class Journal {
   /// full or the folder cannot be written. `steps` and `kept_steps` are at least 1, and `meta.parts` holds
   /// every group of `meta.graph`.
   static Journal create(const std::string& path, const RankMeta& meta, std::uint32_t steps,
-                        std::uint32_t kept_steps, std::uint32_t ops_per_step, std::uint32_t comms_per_step);
+                        std::uint32_t kept_steps, std::uint32_t ops_per_step, std::uint32_t comms_per_step,
+                        const JournalRoom& room = {});
   [[nodiscard]] step::Recording recording();
   [[nodiscard]] WhereAbouts& where();
   /// Up to 64 rows; further ones are dropped and counted. Any thread.
   void add_clock(const ClockRow& row) noexcept;
   /// Up to 256 rows; further ones are dropped and counted. Texts are cut to their field. Any thread.
   void add_failure(const FailureRow& row) noexcept;
+  /// Up to JournalRoom::drills rows; returns its place, for end_drill(); nullopt when it was dropped. Any
+  /// thread.
+  std::optional<std::uint32_t> add_drill(const DrillRow& row) noexcept;
+  /// The drill of that place was taken back.
+  void end_drill(std::uint32_t place, std::int64_t utc_ns) noexcept;
+  /// Up to JournalRoom::checkpoints and ::probes rows. Any thread.
+  void add_checkpoint(const CheckpointRow& row) noexcept;
+  void add_probe(const ProbeRow& row) noexcept;
   /// Marks the journal complete: everything planned was run and recorded.
   void complete() noexcept;
   [[nodiscard]] const std::string& path() const { return path_; }
@@ -93,6 +111,8 @@ class JournalReader {
   [[nodiscard]] RankPhase phase() const;
   /// When phase or step last changed, on the clock of the rank's host.
   [[nodiscard]] std::int64_t since_ns() const;
+  /// What the rank gives its present phase or step, from since_ns() on.
+  [[nodiscard]] std::int64_t allowed_ns() const;
   /// Stamps of a step; nullopt when it was not begun. end_ns is 0 while it is not complete.
   [[nodiscard]] std::optional<step::StepStamp> step(std::uint32_t index) const;
   /// Those begun, in order.
@@ -102,8 +122,13 @@ class JournalReader {
   [[nodiscard]] std::vector<step::OpStamp> ops() const;
   [[nodiscard]] std::vector<ClockRow> clock() const;
   [[nodiscard]] std::vector<FailureRow> failures() const;
+  [[nodiscard]] std::vector<DrillRow> drills() const;
+  [[nodiscard]] std::vector<CheckpointRow> checkpoints() const;
+  [[nodiscard]] std::vector<ProbeRow> probes() const;
   [[nodiscard]] std::uint32_t dropped_clock_rows() const;
   [[nodiscard]] std::uint32_t dropped_failures() const;
+  /// Drills, checkpoints and probes.
+  [[nodiscard]] std::uint32_t dropped_others() const;
 
  private:
   JournalReader(std::string path, MappedFile file, RankMeta meta)

@@ -25,7 +25,10 @@ JournalSizes journal_sizes() {
           .comm_stamp = sizeof(step::CommStamp),
           .op_stamp = sizeof(step::OpStamp),
           .clock_slot = sizeof(ClockSlot),
-          .failure_slot = sizeof(FailureSlot)};
+          .failure_slot = sizeof(FailureSlot),
+          .drill_slot = sizeof(DrillSlot),
+          .checkpoint_slot = sizeof(CheckpointSlot),
+          .probe_slot = sizeof(ProbeSlot)};
 }
 
 std::optional<JournalOffsets> journal_offsets(const JournalCounts& counts, std::uint64_t meta_bytes) {
@@ -48,6 +51,9 @@ std::optional<JournalOffsets> journal_offsets(const JournalCounts& counts, std::
   offsets.ops = place(table(counts.kept_steps, counts.ops_per_step), sizeof(step::OpStamp));
   offsets.clock = place(counts.clock_slots, sizeof(ClockSlot));
   offsets.failures = place(counts.failure_slots, sizeof(FailureSlot));
+  offsets.drills = place(counts.drill_slots, sizeof(DrillSlot));
+  offsets.checkpoints = place(counts.checkpoint_slots, sizeof(CheckpointSlot));
+  offsets.probes = place(counts.probe_slots, sizeof(ProbeSlot));
   offsets.end = aligned(at);
   if (!fits)
     return std::nullopt;
@@ -78,6 +84,8 @@ const char* to_string(RankPhase phase) {
       return "set_up";
     case RankPhase::clock_sync:
       return "clock_sync";
+    case RankPhase::checkpoint:
+      return "checkpoint";
     case RankPhase::stepping:
       return "stepping";
     case RankPhase::collecting:

@@ -17,7 +17,7 @@ namespace lockstep::record {
 
 /// "LSJOURN1" as it lies in the file. Stored last, so that a journal that has it is whole.
 constexpr std::uint64_t kJournalMagic = 0x314e52554f4a534cULL;
-constexpr std::uint32_t kJournalLayoutVersion = 1;
+constexpr std::uint32_t kJournalLayoutVersion = 2;
 constexpr std::uint32_t kClockSlots = 64;
 constexpr std::uint32_t kFailureSlots = 256;
 
@@ -28,6 +28,10 @@ struct JournalCounts {
   std::uint32_t comms_per_step = 0;
   std::uint32_t clock_slots = 0;
   std::uint32_t failure_slots = 0;
+  std::uint32_t drill_slots = 0;
+  std::uint32_t checkpoint_slots = 0;
+  std::uint32_t probe_slots = 0;
+  std::uint32_t unused = 0;
   bool operator==(const JournalCounts&) const = default;
 };
 
@@ -40,6 +44,9 @@ struct JournalOffsets {
   std::uint64_t ops = 0;
   std::uint64_t clock = 0;
   std::uint64_t failures = 0;
+  std::uint64_t drills = 0;
+  std::uint64_t checkpoints = 0;
+  std::uint64_t probes = 0;
   std::uint64_t end = 0;  ///< size of the file
   bool operator==(const JournalOffsets&) const = default;
 };
@@ -53,7 +60,9 @@ struct JournalSizes {
   std::uint32_t op_stamp = 0;
   std::uint32_t clock_slot = 0;
   std::uint32_t failure_slot = 0;
-  std::uint32_t unused = 0;
+  std::uint32_t drill_slot = 0;
+  std::uint32_t checkpoint_slot = 0;
+  std::uint32_t probe_slot = 0;
   bool operator==(const JournalSizes&) const = default;
 };
 
@@ -75,6 +84,9 @@ struct JournalHeader {
   std::atomic<std::uint32_t> complete;
   std::atomic<std::uint32_t> clock_rows;  ///< asked for, also those that found no slot
   std::atomic<std::uint32_t> failures;    ///< the same
+  std::atomic<std::uint32_t> drills;
+  std::atomic<std::uint32_t> checkpoints;
+  std::atomic<std::uint32_t> probes;
 };
 
 struct ClockSlot {
@@ -98,6 +110,45 @@ struct FailureSlot {
   std::int64_t utc_ns;
   std::array<char, 32> kind;      ///< padded with NUL
   std::array<char, 512> message;  ///< padded with NUL
+};
+
+struct DrillSlot {
+  std::atomic<std::uint32_t> ready;
+  std::uint32_t leg;
+  std::uint32_t drill;
+  std::int32_t step;
+  std::int64_t begin_utc_ns;
+  std::atomic<std::int64_t> end_utc_ns;  ///< comes later, when it is taken back
+  std::array<char, 32> kind;
+  std::array<char, 128> target;
+  std::array<char, 256> how;
+};
+
+struct CheckpointSlot {
+  std::atomic<std::uint32_t> ready;
+  std::uint32_t leg;
+  std::uint32_t rank;
+  std::uint32_t step;
+  std::uint32_t verified;
+  std::uint64_t bytes;
+  std::int64_t begin_ns;
+  std::int64_t end_ns;
+  std::uint64_t checksum;
+  std::array<char, 8> action;
+};
+
+struct ProbeSlot {
+  std::atomic<std::uint32_t> ready;
+  std::uint32_t leg;
+  std::uint32_t rank;
+  std::uint32_t peer;
+  std::uint32_t sent;
+  std::uint32_t lost;
+  std::int64_t begin_ns;
+  std::int64_t end_ns;
+  std::int64_t rtt_min_ns;
+  std::int64_t rtt_mean_ns;
+  std::int64_t rtt_max_ns;
 };
 
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free &&

@@ -128,6 +128,12 @@ std::int64_t JournalReader::since_ns() const {
       .since_ns.load(std::memory_order_acquire);
 }
 
+std::int64_t JournalReader::allowed_ns() const {
+  return journal_area<WhereAbouts>(file_.bytes(), header().shape.offsets.where, 1)
+      .front()
+      .allowed_ns.load(std::memory_order_acquire);
+}
+
 std::optional<step::StepStamp> JournalReader::step(std::uint32_t index) const {
   const JournalShape& shape = header().shape;
   if (index >= shape.counts.steps)
@@ -226,6 +232,71 @@ std::vector<FailureRow> JournalReader::failures() const {
                     .message = text_of(slot.message)});
   }
   return rows;
+}
+
+std::vector<DrillRow> JournalReader::drills() const {
+  std::vector<DrillRow> rows;
+  for (const DrillSlot& slot : journal_area<DrillSlot>(file_.bytes(), header().shape.offsets.drills,
+                                                       header().shape.counts.drill_slots)) {
+    if (slot.ready.load(std::memory_order_acquire) == 1)
+      rows.push_back({.leg = slot.leg,
+                      .drill = slot.drill,
+                      .kind = text_of(slot.kind),
+                      .target = text_of(slot.target),
+                      .step = slot.step,
+                      .begin_utc_ns = slot.begin_utc_ns,
+                      .end_utc_ns = slot.end_utc_ns.load(std::memory_order_acquire),
+                      .how = text_of(slot.how)});
+  }
+  return rows;
+}
+
+std::vector<CheckpointRow> JournalReader::checkpoints() const {
+  std::vector<CheckpointRow> rows;
+  for (const CheckpointSlot& slot : journal_area<CheckpointSlot>(
+           file_.bytes(), header().shape.offsets.checkpoints, header().shape.counts.checkpoint_slots)) {
+    if (slot.ready.load(std::memory_order_acquire) == 1)
+      rows.push_back({.leg = slot.leg,
+                      .rank = slot.rank,
+                      .action = text_of(slot.action),
+                      .step = slot.step,
+                      .bytes = slot.bytes,
+                      .begin_ns = slot.begin_ns,
+                      .end_ns = slot.end_ns,
+                      .checksum = slot.checksum,
+                      .verified = slot.verified});
+  }
+  return rows;
+}
+
+std::vector<ProbeRow> JournalReader::probes() const {
+  std::vector<ProbeRow> rows;
+  for (const ProbeSlot& slot : journal_area<ProbeSlot>(file_.bytes(), header().shape.offsets.probes,
+                                                       header().shape.counts.probe_slots)) {
+    if (slot.ready.load(std::memory_order_acquire) == 1)
+      rows.push_back({.leg = slot.leg,
+                      .rank = slot.rank,
+                      .peer = slot.peer,
+                      .begin_ns = slot.begin_ns,
+                      .end_ns = slot.end_ns,
+                      .sent = slot.sent,
+                      .lost = slot.lost,
+                      .rtt_min_ns = slot.rtt_min_ns,
+                      .rtt_mean_ns = slot.rtt_mean_ns,
+                      .rtt_max_ns = slot.rtt_max_ns});
+  }
+  return rows;
+}
+
+std::uint32_t JournalReader::dropped_others() const {
+  const JournalCounts& counts = header().shape.counts;
+  const auto dropped = [](const std::atomic<std::uint32_t>& rows, std::uint32_t slots) {
+    const std::uint32_t asked = rows.load(std::memory_order_acquire);
+    return asked - std::min(asked, slots);
+  };
+  return dropped(header().drills, counts.drill_slots) +
+         dropped(header().checkpoints, counts.checkpoint_slots) +
+         dropped(header().probes, counts.probe_slots);
 }
 
 std::uint32_t JournalReader::dropped_clock_rows() const {

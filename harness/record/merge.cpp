@@ -241,7 +241,7 @@ void LegMerger::State::flush_rows() {
   comm_rows.clear();
 }
 
-/// Steps that not every rank completed, op stamps, clocks and failures.
+/// Steps that not every rank completed, and all rows that do not belong to a step.
 void LegMerger::State::append_leftovers() {
   std::uint32_t steps = 0;
   for (const auto& journal : journals)
@@ -260,12 +260,18 @@ void LegMerger::State::append_leftovers() {
     append_all(writer, ops);
     append_all(writer, journal.clock());
     append_all(writer, journal.failures());
-    const std::uint32_t dropped = journal.dropped_clock_rows() + journal.dropped_failures();
+    append_all(writer, journal.checkpoints());
+    append_all(writer, journal.probes());
+    append_all(writer, journal.drills());
+    const std::uint32_t dropped =
+        journal.dropped_clock_rows() + journal.dropped_failures() + journal.dropped_others();
     if (dropped > 0) {
       const FailureRow row = make_failure(
           leg.leg, static_cast<std::int32_t>(rank), "dropped_rows",
-          fmt::format("{} failures and {} clock measurements of rank {} found no room in its journal",
-                      journal.dropped_failures(), journal.dropped_clock_rows(), rank));
+          fmt::format("{} failures, {} clock measurements and {} other rows of rank {} found no room in its "
+                      "journal",
+                      journal.dropped_failures(), journal.dropped_clock_rows(), journal.dropped_others(),
+                      rank));
       append_one(writer, row);
     }
     if (journal.meta().graph != journals[*graph_rank]->meta().graph) {

@@ -17,6 +17,7 @@ constexpr std::int64_t kYieldNs = 100'000;
 constexpr std::int64_t kComputeSpinNs = 10'000;
 constexpr std::int64_t kShortestSleepNs = 20'000;
 constexpr std::int64_t kLongestSleepNs = 100'000;
+constexpr std::int64_t kHeldNs = 1'000'000'000;  // as if idle for so long
 constexpr std::int64_t kDisciplineEveryNs = 500'000'000;
 
 void relax_cpu() noexcept {
@@ -100,6 +101,7 @@ Executor::Executor(const StepGraph& graph, ComputeBackend& compute, FabricBacken
       done_epoch_(graph.ops.size()),
       done_ns_(graph.ops.size(), 0),
       comm_begin_ns_(plan_->comm.size(), 0),
+      comm_ns_(plan_->comm.size(), 0),
       exposed_ns_(plan_->comm.size(), 0),
       tickets_(plan_->comm.size(), 0) {
   graph_.check();
@@ -107,6 +109,11 @@ Executor::Executor(const StepGraph& graph, ComputeBackend& compute, FabricBacken
                                                recording_.comms_per_step == plan_->comm.size()),
                   "the recording was made for another graph");
   in_flight_.reserve(plan_->comm.size());
+  if (options_.op_deadlines_ns.empty()) {
+    own_deadlines_ns_.assign(plan_->comm.size(), static_cast<std::int64_t>(options_.op_deadline_s * 1e9));
+    options_.op_deadlines_ns = own_deadlines_ns_;
+  }
+  LOCKSTEP_EXPECT(options_.op_deadlines_ns.size() == plan_->comm.size(), "one deadline a communication");
   prctl(PR_SET_TIMERSLACK, 1UL);  // else the kernel may add 50 us to every sleep
   compute_thread_ = std::thread([this] { compute_loop(); });
 }
@@ -233,6 +240,7 @@ void Executor::launch(std::uint32_t step, std::size_t comm_index, bool validated
 void Executor::finish_comm(std::size_t comm_index, std::int64_t now_ns) {
   const OpId op = plan_->comm[comm_index].op;
   done_ns_[op.value()] = now_ns;
+  comm_ns_[comm_index] = now_ns - comm_begin_ns_[comm_index];
   if (!recording_.comms.empty()) {
     record_end(step_, op, now_ns);
     publish(recording_.comm(step_, comm_index).end_ns, now_ns);
@@ -240,6 +248,24 @@ void Executor::finish_comm(std::size_t comm_index, std::int64_t now_ns) {
   done_epoch_[op.value()].store(epoch_, std::memory_order_release);
   comm_events_.fetch_add(1, std::memory_order_release);
   comm_events_.notify_all();
+}
+
+bool Executor::held() const {
+  return options_.hold != nullptr && options_.hold->load(std::memory_order_relaxed);
+}
+
+/// The communication under way that passed its deadline first; those that began later may have less time.
+std::optional<std::size_t> Executor::overdue(std::int64_t now_ns) const {
+  std::optional<std::size_t> latest;
+  std::int64_t most_ns = 0;
+  for (const std::size_t comm_index : in_flight_) {
+    const std::int64_t over_ns = now_ns - comm_begin_ns_[comm_index] - options_.op_deadlines_ns[comm_index];
+    if (over_ns > most_ns) {
+      most_ns = over_ns;
+      latest = comm_index;
+    }
+  }
+  return latest;
 }
 
 void Executor::pause(std::int64_t idle_ns) const {
@@ -263,13 +289,13 @@ StepResult Executor::stop_with(StepStatus status, std::size_t comm_index, std::s
 }
 
 StepResult Executor::drive_communication(std::uint32_t step, bool validated) {
-  const auto deadline_ns = static_cast<std::int64_t>(options_.op_deadline_s * 1e9);
   std::size_t next = 0;
   std::int64_t moved_ns = 0;
   while (next < plan_->comm.size() || !in_flight_.empty()) {
     const std::uint32_t events = compute_events_.load(std::memory_order_acquire);
+    const bool is_held = held();  // looked at once: who lets go wakes nobody
     bool moved = false;
-    while (next < plan_->comm.size() && ready(next)) {
+    while (next < plan_->comm.size() && ready(next) && !is_held) {
       launch(step, next++, validated);
       moved = true;
     }
@@ -294,15 +320,16 @@ StepResult Executor::drive_communication(std::uint32_t step, bool validated) {
       // Nothing to move: only the compute thread can make the next communication ready.
       if (options_.wait == WaitMode::spin)
         relax_cpu();
+      else if (is_held)
+        pause(kHeldNs);
       else
         compute_events_.wait(events, std::memory_order_acquire);
       continue;
     }
     const std::int64_t now_ns = clock_.now_ns();
     pause(now_ns - moved_ns);
-    const std::size_t oldest = in_flight_.front();
-    if (now_ns - comm_begin_ns_[oldest] > deadline_ns)
-      return stop_with(StepStatus::deadline, oldest, {});
+    if (const auto late = overdue(now_ns))
+      return stop_with(StepStatus::deadline, *late, {});
   }
   return {};
 }
@@ -343,7 +370,8 @@ void Executor::check_data(std::uint32_t step, StepStamp& stamp, StepResult& resu
 StepResult Executor::run_step(std::uint32_t step, std::uint32_t flags) {
   LOCKSTEP_EXPECT(!stop_.load(), "the executor has stopped after a failure");
   const bool recorded = !recording_.steps.empty();
-  const bool validated = validator_ != nullptr && is_validated_step(step, options_.validation_share);
+  const bool validated = validator_ != nullptr && ((flags & kStepValidated) != 0 ||
+                                                   is_validated_step(step, options_.validation_share));
   ++epoch_;
   step_ = step;
   std::fill(exposed_ns_.begin(), exposed_ns_.end(), 0);
@@ -351,7 +379,7 @@ StepResult Executor::run_step(std::uint32_t step, std::uint32_t flags) {
   StepStamp unrecorded;
   StepStamp& stamp = recorded ? recording_.steps[step] : unrecorded;
   stamp.step = step;
-  stamp.flags = flags;
+  stamp.flags = flags & ~static_cast<std::uint32_t>(kStepValidated);  // once it has been
   publish(stamp.begin_ns, step_begin_ns_);
 
   if (plan_->compute.empty()) {

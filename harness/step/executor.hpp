@@ -3,6 +3,8 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -25,8 +27,13 @@ enum class WaitMode {
 
 struct ExecutorOptions {
   WaitMode wait = WaitMode::backoff;
-  double op_deadline_s = 30.0;    ///< a communication that takes longer ends the run
+  double op_deadline_s = 30.0;  ///< a communication that takes longer ends the run
+  /// The same by comm index, in ns; the caller may change the values between steps. Empty: op_deadline_s for
+  /// all.
+  std::span<const std::int64_t> op_deadlines_ns{};
   double validation_share = 0.1;  ///< of the steps; see is_validated_step
+  /// While it is true no further communication is entered: a fault on purpose. Null where none is planned.
+  const std::atomic<bool>* hold = nullptr;
 };
 
 enum class StepStatus {
@@ -66,8 +73,11 @@ class Executor {
   Executor(const Executor&) = delete;
   Executor& operator=(const Executor&) = delete;
 
-  /// Runs step number `step`; `flags` (StepFlag bits) are stored with it. No barrier before or after.
+  /// Runs step number `step`; `flags` (StepFlag bits) are stored with it, and kStepValidated asks for a check
+  /// of a step that would have none. No barrier before or after.
   StepResult run_step(std::uint32_t step, std::uint32_t flags);
+  /// Of the last step, by comm index: from begin to end.
+  [[nodiscard]] std::span<const std::int64_t> comm_times_ns() const { return comm_ns_; }
 
  private:
   struct Plan;
@@ -76,6 +86,8 @@ class Executor {
   void run_compute_ops(std::uint32_t step);
   void await_comm(std::size_t comm_index);
   [[nodiscard]] bool ready(std::size_t comm_index) const;
+  [[nodiscard]] bool held() const;
+  [[nodiscard]] std::optional<std::size_t> overdue(std::int64_t now_ns) const;
   StepResult drive_communication(std::uint32_t step, bool validated);
   void launch(std::uint32_t step, std::size_t comm_index, bool validated);
   void finish_comm(std::size_t comm_index, std::int64_t now_ns);
@@ -102,7 +114,9 @@ class Executor {
   std::vector<std::atomic<std::uint32_t>> done_epoch_;
   std::vector<std::int64_t> done_ns_;
   std::vector<std::int64_t> comm_begin_ns_;
-  std::vector<std::int64_t> exposed_ns_;  // by comm index
+  std::vector<std::int64_t> comm_ns_;
+  std::vector<std::int64_t> exposed_ns_;  // these three by comm index
+  std::vector<std::int64_t> own_deadlines_ns_;
   std::vector<FabricBackend::Ticket> tickets_;
   std::vector<std::size_t> in_flight_;
   std::uint32_t epoch_ = 0;

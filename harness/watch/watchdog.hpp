@@ -14,6 +14,7 @@ namespace lockstep::watch {
 enum class RankExit : int {
   deadline = 40,         ///< a phase or a communication passed its deadline
   transport_error = 41,  ///< the transport reported an error
+  checkpoint = 42,       ///< a checkpoint could not be saved
 };
 
 /// A phase that took longer than it may.

@@ -20,6 +20,7 @@
 #include "harness/core/hash.hpp"
 #include "harness/core/posix.hpp"
 #include "harness/plan/load.hpp"
+#include "harness/record/checkpoint.hpp"
 #include "harness/record/journal.hpp"
 
 namespace {
@@ -126,22 +127,27 @@ void run_step(step::Recording recording, std::uint32_t step, bool warmup, std::c
   recording.steps[step] = stamp;
 }
 
+/// results/checkpoint-LEG-rROUND, where the journals are in results/journals/leg-...
+std::string checkpoints_of(const record::LegRow& leg, const std::map<std::string, std::string>& options) {
+  return std::filesystem::path(options.at("--journals")).parent_path().parent_path() /
+         record::checkpoint_folder_name(leg);
+}
+
 /// Nothing but the mark of a whole one.
-void save_checkpoint(const plan::Plan& plan, const std::map<std::string, std::string>& options,
-                     std::uint32_t rank, std::uint32_t training_steps) {
+void save_checkpoint(const plan::Plan& plan, const std::string& folder, std::uint32_t rank,
+                     const record::CompleteCheckpoint& checkpoint) {
   if (rank != 0 || plan.recovery.checkpoint_steps == 0 ||
-      training_steps % plan.recovery.checkpoint_steps != 0)
+      checkpoint.step % plan.recovery.checkpoint_steps != 0)
     return;
-  const std::string folder = options.at("--checkpoints") + "/step-" + std::to_string(training_steps);
-  std::filesystem::create_directories(folder);
-  write_text_file(folder + "/complete", "");
+  std::filesystem::create_directories(folder + "/" + record::checkpoint_step_name(checkpoint.step));
+  record::mark_complete(folder, checkpoint);
 }
 
 /// Real ranks wait for each other in every step; these do not. Rank 0 has to save one first.
-void await_checkpoint(const plan::Plan& plan, const std::map<std::string, std::string>& options) {
+void await_checkpoint(const plan::Plan& plan, const std::string& folder) {
   if (plan.recovery.checkpoint_steps == 0)
     return;
-  while (!std::filesystem::exists(options.at("--checkpoints") + "/step-4/complete"))
+  while (!record::complete_checkpoint(folder, 4))
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
 }
 
@@ -172,6 +178,7 @@ int main(int argc, char** argv) {
   const plan::Plan plan = plan::load_plan(options.at("--plan"));
   const record::RankMeta meta = describe(plan, options, rank);
   const std::uint32_t steps = meta.leg.steps + meta.leg.warmup_steps;
+  const std::string checkpoints = checkpoints_of(meta.leg, options);
   record::Journal journal =
       record::Journal::create(options.at("--journals") + "/" + record::journal_file_name(rank), meta, steps,
                               plan.run.op_stamp_steps, 2, 1);
@@ -186,7 +193,7 @@ int main(int argc, char** argv) {
   const auto length = std::chrono::milliseconds(mode == "slow" || mode == "deaf" ? 50 : 2);
   for (std::uint32_t step = 0; step < steps; ++step) {
     if (mode == "killed" && rank == 1 && step == 5) {
-      await_checkpoint(plan, options);
+      await_checkpoint(plan, checkpoints);
       ::raise(SIGKILL);
     }
     if (mode == "hang" && step == 5) {
@@ -198,7 +205,7 @@ int main(int argc, char** argv) {
     run_step(journal.recording(), step, step < meta.leg.warmup_steps,
              stalls ? std::chrono::milliseconds(800) : length);
     where.completed_steps = step + 1;
-    save_checkpoint(plan, options, rank, meta.leg.first_step + step + 1);
+    save_checkpoint(plan, checkpoints, rank, {meta.leg.first_step + step + 1, meta.leg.ranks});
     if (stop_asked != 0 && mode != "deaf" && step + 1 < steps)
       return 0;
   }

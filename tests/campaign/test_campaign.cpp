@@ -129,7 +129,7 @@ TEST_F(CampaignTest, AFailedLaunchGoesOnFromItsLastCheckpoint) {
   EXPECT_GE(second.first_step, 4U);
   EXPECT_EQ(second.first_step % 2, 0U);
   EXPECT_EQ(second.first_step + second.warmup_steps + second.steps, 12U);
-  EXPECT_FALSE(std::filesystem::exists(folder_->checkpoints_base() + "/joint-r0"))
+  EXPECT_FALSE(std::filesystem::exists(folder_->path() + "/checkpoint-joint-r0"))
       << "nobody goes on from them";
   EXPECT_THAT(event_kinds(found), testing::Contains("restart"));
 }
@@ -222,7 +222,8 @@ TEST_F(CampaignTest, AMissingJournalFailsTheLeg) {
 
 TEST_F(CampaignTest, AHangIsStoppedAtItsDeadlineAndIsData) {
   ::setenv("FAKE_MODE", "hang@0", 1);
-  const Result result = run(colocated_plan({"deadlines.op_s=0.5", "deadlines.wan_op_s=0.5"}));
+  const Result result =
+      run(colocated_plan({"deadlines.op_s=0.5", "deadlines.wan_op_s=0.5", "deadlines.step_s=0.5"}));
   EXPECT_EQ(result.ending, Ending::finished);
   const auto found = evidence();
   EXPECT_THAT(failure_kinds(found), testing::Contains("deadline"));
@@ -233,7 +234,7 @@ TEST_F(CampaignTest, AHangIsStoppedAtItsDeadlineAndIsData) {
 
 TEST_F(CampaignTest, ALaunchThatDoesNotEndIsStoppedAndItsWholeEvidenceCounts) {
   ::setenv("FAKE_MODE", "late@0", 1);
-  static_cast<void>(run(colocated_plan({"deadlines.merge_s=0.25", "deadlines.finalize_s=0.25"})));
+  static_cast<void>(run(colocated_plan({"deadlines.merge_s=0.2", "deadlines.finalize_s=0.5"})));
   const auto found = evidence();
   EXPECT_EQ(found.leg_ends[0].outcome, "completed");
   EXPECT_THAT(found.leg_ends[0].message, HasSubstr("did not end"));
@@ -242,8 +243,8 @@ TEST_F(CampaignTest, ALaunchThatDoesNotEndIsStoppedAndItsWholeEvidenceCounts) {
 
 TEST_F(CampaignTest, RanksThatNeverStepAreStopped) {
   ::setenv("FAKE_MODE", "never@0", 1);
-  static_cast<void>(run(colocated_plan({"deadlines.launch_s=0.2", "deadlines.init_s=0.2",
-                                        "deadlines.site_map_s=0.2", "deadlines.first_op_s=0.1"})));
+  static_cast<void>(run(colocated_plan({"deadlines.launch_s=0.4", "deadlines.init_s=0.4",
+                                        "deadlines.site_map_s=0.4", "deadlines.first_op_s=0.4"})));
   const auto found = evidence();
   EXPECT_EQ(found.leg_ends[0].outcome, "failed");
   EXPECT_THAT(found.leg_ends[0].message, HasSubstr("no rank reached its first step"));

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "harness/campaign/leg_watch.hpp"
+#include "harness/watch/deadlines.hpp"
 #include "tests/campaign/sample_plan.hpp"
 
 namespace lockstep::campaign {
@@ -64,15 +65,41 @@ TEST_F(LegWatchTest, ALaunchThatIsSeenOnlyAtItsEndIsNotLate) {
   EXPECT_TRUE(watch_.stepped());
 }
 
+TEST_F(LegWatchTest, ARankThatAllowsItselfMoreIsGivenMore) {
+  LegWatch watch({.first_step_s = 10.0, .progress_s = 5.0, .finish_s = 3.0, .slack_s = 2.0}, 0);
+  Sight sight{4, RankPhase::stepping, 0, 30.0, 1};
+  EXPECT_FALSE(watch.observe(0, sight));
+  EXPECT_FALSE(watch.observe(31 * kSecond, sight));
+  EXPECT_TRUE(watch.observe(33 * kSecond, sight));
+}
+
+TEST_F(LegWatchTest, AnotherPhaseRenewsTheWaitAsAStepDoes) {
+  Sight sight{4, RankPhase::stepping, 3, 0.0, 1};
+  EXPECT_FALSE(watch_.observe(0, sight));
+  sight.change = 2;
+  EXPECT_FALSE(watch_.observe(4 * kSecond, sight));
+  EXPECT_FALSE(watch_.observe(8 * kSecond, sight));
+  EXPECT_TRUE(watch_.observe(10 * kSecond, sight));
+}
+
 TEST(LegLimits, LieAboveTheRanksOwnDeadlines) {
-  const plan::Plan plan = colocated_plan(
-      {"deadlines.launch_s=7", "deadlines.init_s=8", "deadlines.site_map_s=2", "deadlines.first_op_s=3",
-       "deadlines.op_s=8", "deadlines.wan_op_s=9", "deadlines.merge_s=4", "deadlines.finalize_s=6"});
+  const plan::Plan plan =
+      colocated_plan({"deadlines.launch_s=7", "deadlines.init_s=8", "deadlines.site_map_s=3",
+                      "deadlines.first_op_s=4", "deadlines.op_s=9", "deadlines.wan_op_s=2",
+                      "deadlines.step_s=6", "deadlines.merge_s=5", "deadlines.finalize_s=6"});
   const LegLimits limits = leg_limits(plan, 0.0, 5.0);
-  EXPECT_DOUBLE_EQ(limits.first_step_s, 28.0);
-  EXPECT_DOUBLE_EQ(limits.progress_s, 23.0);
-  EXPECT_DOUBLE_EQ(limits.finish_s, 15.0);
+  EXPECT_DOUBLE_EQ(limits.first_step_s, 7 + 8 + 3 + 2 * 4 + 5)
+      << "clocks and the first barrier have 4 s each";
+  EXPECT_DOUBLE_EQ(limits.progress_s, 2 * 9 + 5);
+  EXPECT_DOUBLE_EQ(limits.finish_s, 2 * 5 + 6 + 5) << "collection and the wait for its end";
   EXPECT_DOUBLE_EQ(leg_limits(plan, 100.0, 5.0).progress_s, 1005.0);
+}
+
+TEST(LegLimits, FollowTheRuleWhereThePlanGivesNothing) {
+  const plan::Plan plan = colocated_plan({"deadlines.first_op_s=4", "deadlines.op_s=0.5"});
+  const watch::StepDeadlines ranks(plan.deadlines, {watch::OpReach::site, watch::OpReach::wan});
+  EXPECT_DOUBLE_EQ(leg_limits(plan, 0.0, 1.0).progress_s, 2 * 4 + 1);
+  EXPECT_GT(leg_limits(plan, 0.0, 1.0).progress_s, static_cast<double>(ranks.step_ns()) / kSecond);
 }
 
 }  // namespace

@@ -1,11 +1,14 @@
 #include "harness/fabric/pattern_validator.hpp"
 
+#include <cmath>
 #include <limits>
 #include <ostream>
 #include <set>
+#include <vector>
 
 #include <gtest/gtest.h>
 
+#include "harness/fabric/flipping_validator.hpp"
 #include "harness/fabric/mpi_fabric.hpp"
 #include "harness/mpi/collect.hpp"
 #include "tests/fabric/fabric_fixture.hpp"
@@ -123,6 +126,26 @@ TEST_P(ValidatedOp, TakesNotANumberForWrong) {
   for (std::uint64_t element = 0; element < result_elements(); ++element)
     spoil(buffers_, graph_.graph(), comm_, element, std::numeric_limits<double>::quiet_NaN());
   EXPECT_GT(check(2).wrong, 0U);
+}
+
+TEST_P(ValidatedOp, ABitThatIsFlippedOnPurposeIsFoundOnce) {
+  std::vector<FlippingValidator::Place> places;
+  FlippingValidator flipping(graph_.graph(), validator_,
+                             [&places](const FlippingValidator::Place& place) { places.push_back(place); });
+  communicate(4);
+  EXPECT_EQ(flipping.check(4, 0, comm_, buffers_).wrong, 0U);
+  flipping.arm(5);
+  EXPECT_EQ(flipping.check(4, 0, comm_, buffers_).wrong, 0U) << "another step";
+  communicate(5);
+  const step::ValidationResult result = flipping.check(5, 0, comm_, buffers_);
+  ASSERT_EQ(places.size(), 1U);
+  EXPECT_EQ(places[0].step, 5U);
+  EXPECT_EQ(result.wrong, 1U);
+  EXPECT_EQ(result.first.offset, places[0].element);
+  EXPECT_NE(result.first.observed, result.first.expected);
+  EXPECT_TRUE(std::isfinite(result.first.observed));
+  communicate(5);
+  EXPECT_EQ(flipping.check(5, 0, comm_, buffers_).wrong, 0U) << "it is over";
 }
 
 std::vector<Case> all_cases() {

@@ -69,6 +69,37 @@ TEST_F(JournalTest, GivesBackWhatWasStored) {
   EXPECT_TRUE(reader.is_complete());  // the same memory
 }
 
+TEST_F(JournalTest, GivesBackDrillsCheckpointsAndProbes) {
+  const JournalRoom room{.drills = 2, .checkpoints = 1, .probes = 2};
+  Journal journal = Journal::create(path("j"), sample_meta(0), 10, 2, kSampleOps, kSampleComms, room);
+  DrillRow drill{4, 1, "kill", "rank 0", 7, 1000, 0, "SIGKILL to itself"};
+  const auto place = journal.add_drill(drill);
+  ASSERT_TRUE(place);
+  EXPECT_EQ(read().drills(), std::vector{drill}) << "before it is over";
+  journal.end_drill(*place, 2000);
+  drill.end_utc_ns = 2000;
+  const CheckpointRow checkpoint{4, 0, "save", 20, 4096, 10, 20, 99, 1};
+  journal.add_checkpoint(checkpoint);
+  const ProbeRow probe{4, 0, 2, 100, 200, 4, 1, 30, 40, 50};
+  journal.add_probe(probe);
+  journal.where().allowed_ns.store(77);
+  const JournalReader reader = read();
+  EXPECT_EQ(reader.drills(), std::vector{drill});
+  EXPECT_EQ(reader.checkpoints(), std::vector{checkpoint});
+  EXPECT_EQ(reader.probes(), std::vector{probe});
+  EXPECT_EQ(reader.allowed_ns(), 77);
+  EXPECT_EQ(reader.dropped_others(), 0U);
+
+  EXPECT_TRUE(journal.add_drill(drill));
+  EXPECT_FALSE(journal.add_drill(drill));
+  journal.add_checkpoint(checkpoint);
+  for (int i = 0; i < 3; ++i)
+    journal.add_probe(probe);
+  EXPECT_EQ(reader.dropped_others(), 4U);
+  EXPECT_EQ(reader.checkpoints().size(), 1U);
+  EXPECT_EQ(reader.probes().size(), 2U);
+}
+
 TEST_F(JournalTest, KeepsOnlyTheLastStepsOps) {
   Journal journal = make(10, 2);
   for (std::uint32_t step = 0; step < 5; ++step)

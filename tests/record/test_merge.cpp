@@ -78,6 +78,12 @@ TEST_F(MergeTest, BringsAllOfACompleteLaunch) {
     store_on_all({.step = step, .begin_ns = 1000 + 200 * step});
   for (auto& [rank, journal] : journals_)
     journal.add_clock({4, rank, 5, 6, 7});
+  const DrillRow drill{4, 0, "slow", "rank 1", 2, 100, 200, "computing takes 3 times as long"};
+  const CheckpointRow checkpoint{4, 1, "save", 2, 4096, 10, 20, 99, 1};
+  const ProbeRow probe{4, 1, 2, 100, 200, 4, 1, 30, 40, 50};
+  static_cast<void>(journals_.at(1).add_drill(drill));
+  journals_.at(1).add_checkpoint(checkpoint);
+  journals_.at(1).add_probe(probe);
   EXPECT_EQ(merger().poll(), 4U);
   complete_all();
   const LegEndRow end = finish();
@@ -93,6 +99,9 @@ TEST_F(MergeTest, BringsAllOfACompleteLaunch) {
   EXPECT_EQ(evidence_.comms.size(), 24U);
   EXPECT_EQ(evidence_.ops.size(), 3U * 2 * kSampleOps) << "ops of the last two steps of each rank";
   EXPECT_EQ(evidence_.clock.size(), 3U);
+  EXPECT_EQ(evidence_.drills, std::vector{drill});
+  EXPECT_EQ(evidence_.checkpoints, std::vector{checkpoint});
+  EXPECT_EQ(evidence_.probes, std::vector{probe});
   EXPECT_TRUE(evidence_.failures.empty());
   EXPECT_TRUE(evidence_.stalls.empty());
   ASSERT_EQ(evidence_.ranks.size(), 3U);

@@ -1,5 +1,8 @@
+#include <algorithm>
 #include <atomic>
 #include <mutex>
+#include <thread>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -26,6 +29,10 @@ class Diary {
     }
     ADD_FAILURE() << what << " never happened";
     return entries_.size();
+  }
+  [[nodiscard]] bool has(const std::string& what) {
+    const std::lock_guard lock(mutex_);
+    return std::find(entries_.begin(), entries_.end(), what) != entries_.end();
   }
   [[nodiscard]] std::size_t size() {
     const std::lock_guard lock(mutex_);
@@ -250,6 +257,55 @@ TEST_P(ExecutorTest, GivesUpAtTheDeadlineAndNamesTheOp) {
   EXPECT_EQ(memory.steps[0].end_ns, 0);
 }
 
+TEST_P(ExecutorTest, EachCommunicationHasItsOwnDeadline) {
+  SmallGraph small({{2}});
+  small.all_reduce("patient", {});
+  const OpId hasty = small.all_reduce("hasty", {});
+  BufferSet buffers(small.graph(), BufferSet::Need::all, RankId{0});
+  fabric_.rule = [](FabricBackend::Ticket) { return CommState::pending; };
+  const std::vector<std::int64_t> deadlines_ns{60'000'000'000, 10'000'000};
+  ExecutorOptions two = options();
+  two.op_deadlines_ns = deadlines_ns;
+  Executor executor(small.graph(), compute_, fabric_, buffers, clock_, Recording{}, nullptr, two);
+  const StepResult result = executor.run_step(0, 0);
+  EXPECT_EQ(result.status, StepStatus::deadline);
+  EXPECT_EQ(result.op, hasty) << "though the other one began before it";
+}
+
+TEST_P(ExecutorTest, TellsHowLongCommunicationsTook) {
+  SmallGraph small({{2}});
+  small.all_reduce("comm", {small.gemm("a")});
+  BufferSet buffers(small.graph(), BufferSet::Need::all, RankId{0});
+  RecordingMemory memory(small.graph(), 1, 1);
+  Executor executor(small.graph(), compute_, fabric_, buffers, clock_, memory.view, nullptr, options());
+  ASSERT_EQ(executor.run_step(0, 0).status, StepStatus::completed);
+  ASSERT_EQ(executor.comm_times_ns().size(), 1U);
+  EXPECT_EQ(executor.comm_times_ns()[0], memory.comms[0].end_ns - memory.comms[0].begin_ns);
+}
+
+TEST_P(ExecutorTest, EntersNoCommunicationWhileItIsHeld) {
+  SmallGraph small({{2}});
+  small.all_reduce("comm", {small.gemm("a")});
+  BufferSet buffers(small.graph(), BufferSet::Need::all, RankId{0});
+  RecordingMemory memory(small.graph(), 1, 1);
+  std::atomic<bool> hold{true};
+  ExecutorOptions held = options();
+  held.hold = &hold;
+  Executor executor(small.graph(), compute_, fabric_, buffers, clock_, memory.view, nullptr, held);
+  std::int64_t let_go_ns = 0;
+  std::thread other([&] {
+    while (!diary_.has("end a"))
+      std::this_thread::yield();
+    sleep_until_ns(monotonic_ns() + 5'000'000);
+    let_go_ns = monotonic_ns();
+    hold.store(false);
+  });
+  const StepResult result = executor.run_step(0, 0);
+  other.join();
+  EXPECT_EQ(result.status, StepStatus::completed);
+  EXPECT_GT(memory.comms[0].begin_ns, let_go_ns - 100'000) << "two clocks are compared, hence the allowance";
+}
+
 TEST_P(ExecutorTest, ReportsWhatTheTransportSays) {
   SmallGraph small({{2}});
   const OpId comm = small.all_reduce("comm");
@@ -284,6 +340,8 @@ TEST_P(ExecutorTest, ChecksDataInItsShareOfTheSteps) {
   EXPECT_EQ(result.corruptions[1].op, OpId{2});
   EXPECT_DOUBLE_EQ(result.corruptions[1].first.observed - result.corruptions[1].first.expected, 0.5);
   EXPECT_EQ(memory.steps[4].flags, kStepValidated | kStepCorrupt);
+  static_cast<void>(executor.run_step(5, kStepWarmup | kStepValidated));  // asked for, out of turn
+  EXPECT_EQ(memory.steps[5].flags, kStepWarmup | kStepValidated | kStepCorrupt);
 }
 
 INSTANTIATE_TEST_SUITE_P(WaitModes, ExecutorTest, testing::Values(WaitMode::spin, WaitMode::backoff),

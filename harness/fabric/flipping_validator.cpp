@@ -1,0 +1,20 @@
+#include "harness/fabric/flipping_validator.hpp"
+
+namespace lockstep::fabric {
+
+step::ValidationResult FlippingValidator::check(std::uint32_t step, std::uint32_t comm_index,
+                                                const step::Comm& comm, step::BufferSet& buffers) {
+  if (armed_ == step && comm.kind != step::CommKind::barrier) {
+    armed_.reset();
+    const std::uint64_t element = inner_.first_sample(step, comm_index, comm);
+    const std::uint64_t bytes = bytes_of(comm.dtype);
+    // The highest bit of the fraction: the value changes a lot, and stays a number.
+    const int bit = comm.dtype == step::Dtype::f64 ? 51 : 22;
+    before_({step, comm_index, element, bit});
+    std::byte* data = buffers.at(graph_, comm.to) + element * bytes;
+    data[bit / 8] ^= std::byte{1} << (bit % 8);  // little-endian, as all that this runs on
+  }
+  return inner_.check(step, comm_index, comm, buffers);
+}
+
+}  // namespace lockstep::fabric
