@@ -89,7 +89,7 @@ std::optional<IncidentRow> find_wrong_data(const LaunchView& view, const LaunchF
   } else {
     row.confidence = strayed.empty() ? 0.7 : 0.9;
     row.cause = strayed.empty()
-                    ? fmt::format("reduced data were wrong on {} and right on the others", place.name)
+                    ? fmt::format("wrong reduced data were seen on {} alone", place.name)
                     : fmt::format("{} holds other reduced data than most of its group", place.name);
   }
   tell_story(row, view, std::nullopt);

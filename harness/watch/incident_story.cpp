@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <csignal>
 #include <map>
 #include <set>
@@ -87,10 +88,11 @@ void tell_story(record::IncidentRow& incident, const LaunchView& view,
   incident.steps_lost = completed > saved ? completed - saved : 0;
   for (const record::RankRow* rank : view.ranks)
     incident.ranks_hit += rank == nullptr || rank->state != "complete" ? 1 : 0;
-  std::string story;
+  std::string story = incident.cause + ".";
   if (incident.began_utc_ns != 0)
-    story = format_utc(incident.began_utc_ns) + ": ";
-  story += incident.cause + ".";
+    story = format_utc(incident.began_utc_ns) + ": " + story;
+  else
+    story.front() = static_cast<char>(std::toupper(static_cast<unsigned char>(story.front())));
   if (found)
     story += " At " + found->paragraph;
   if (incident.began_utc_ns != 0 && incident.detected_utc_ns > incident.began_utc_ns)

@@ -72,7 +72,9 @@ Place place_of(const LaunchView& view, std::span<const std::uint32_t> ascending,
   std::set<std::string> hosts;
   for (const std::uint32_t rank : ranks)
     hosts.insert(view.host_of(rank));
-  if (!site.empty() && hosts.size() > 1 && ranks_at(view, site, site_of) == ranks)
+  // A site of one host goes by its host, unless that host serves other sites as well.
+  const bool host_shared = ranks_at(view, host, host_of).size() > ranks_at(view, site, site_of).size();
+  if (!site.empty() && (hosts.size() > 1 || host_shared) && ranks_at(view, site, site_of) == ranks)
     return {Scope::site, "site " + site};
   if (!host.empty() && (ranks.size() > 1 || whole_hosts) && ranks_at(view, host, host_of) == ranks)
     return {Scope::host, "host " + host};

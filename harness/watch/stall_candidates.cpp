@@ -1,7 +1,6 @@
 #include "harness/watch/stall_candidates.hpp"
 
 #include <algorithm>
-#include <set>
 
 #include <fmt/format.h>
 
@@ -185,7 +184,8 @@ class Explainer {
     candidate.certainty = 0.6;
     if (computed && sites.size() == 1)
       candidate.culprit = "site " + sites.front();
-    candidate.why = fmt::format("all {} ranks took longer by themselves; the least, {}, {}", own_.size(),
+    candidate.why = fmt::format("{} ranks took longer by themselves; the least, {}, {}",
+                                own_.size() == 2 ? "both" : fmt::format("all {}", own_.size()),
                                 rank_name(view_, least_rank), own);
     add(std::move(candidate));
   }
@@ -254,13 +254,17 @@ class Explainer {
   void name_site(Candidate& candidate, const OpParts& op) const {
     candidate.certainty = 0.85;
     const auto part = view_.part_of(op.op, op.slowest);
-    std::set<std::string> hosts;
-    for (const std::uint32_t rank : part)
-      hosts.insert(view_.host_of(rank));
-    if (hosts.size() == 1 && !hosts.begin()->empty())
-      candidate.culprit = "host " + *hosts.begin();
-    else if (!view_.site_of(op.slowest).empty())
-      candidate.culprit = "site " + view_.site_of(op.slowest);
+    const std::string& site = view_.site_of(op.slowest);
+    const std::string& host = view_.host_of(op.slowest);
+    const bool on_one_host = std::all_of(part.begin(), part.end(),
+                                         [&](std::uint32_t rank) { return view_.host_of(rank) == host; });
+    bool host_is_of_site = true;
+    for (std::uint32_t rank = 0; rank < view_.rank_count(); ++rank)
+      host_is_of_site = host_is_of_site && (view_.host_of(rank) != host || view_.site_of(rank) == site);
+    if (on_one_host && host_is_of_site && !host.empty())
+      candidate.culprit = "host " + host;
+    else if (!site.empty())
+      candidate.culprit = "site " + site;
   }
 
   void name_link(Candidate& candidate, const OpParts& op) const {
@@ -276,8 +280,9 @@ class Explainer {
       candidate.why += "; " + suspicion.why;
       candidate.certainty = suspicion.culprit.empty() ? 0.6 : 0.95;
     } else if (suspicion.asked) {
+      // A few probes a second miss most single lost packets.
       candidate.why += "; probes between the sites saw nothing unusual in that time";
-      candidate.certainty = 0.5;
+      candidate.certainty = 0.65;
     }
     if (!suspicion.culprit.empty()) {
       candidate.culprit = suspicion.culprit;
@@ -285,7 +290,7 @@ class Explainer {
     }
     candidate.culprit = between(sites);
     if (sites.size() > 2) {
-      candidate.certainty = std::min(candidate.certainty, 0.5);
+      candidate.certainty = std::min(candidate.certainty, 0.6);
       candidate.why += "; which pair of sites, a communication over all of them does not tell";
     }
   }

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "harness/watch/analysis.hpp"
 #include "harness/watch/incident_story.hpp"
 #include "harness/watch/incidents.hpp"
 #include "harness/watch/watchdog.hpp"
@@ -303,6 +304,19 @@ TEST(Incidents, WhatCompletedOrWasInterruptedIsNone) {
   evidence.leg_ends[0].outcome = "interrupted";
   EXPECT_THAT(find_incidents(view_of(evidence, 0)), IsEmpty());
   EXPECT_THAT(find_incidents(view_of(evidence, 5)), IsEmpty());
+}
+
+TEST(Incidents, AnAnalysisHoldsStallsAndIncidentsOfOneLaunch) {
+  SyntheticLaunch launch;
+  launch.planted = {{What::work, 15, tests::kBackward, {5}, 0.2},
+                    {What::work, 30, tests::kBackward, {4}, kForever}};
+  const Evidence evidence = make_launch(launch);
+  const LaunchAnalysis found = analyse_launch(evidence, 0);
+  ASSERT_THAT(found.stalls, SizeIs(1));
+  EXPECT_EQ(found.stalls[0].culprit, "rank 5 on b1");
+  ASSERT_THAT(found.incidents, SizeIs(1));
+  EXPECT_EQ(found.incidents[0].culprit, "rank 4 on b1");
+  EXPECT_THAT(analyse_launch(evidence, 8).incidents, IsEmpty());
 }
 
 TEST(Incidents, TextsFitTheirColumns) {

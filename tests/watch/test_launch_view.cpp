@@ -94,6 +94,9 @@ TEST(Names, RanksAreNamedAsWhatTheyAreAllOf) {
   const LaunchView thin = view_of(single, 0);
   EXPECT_EQ(place_of(thin, std::vector<std::uint32_t>{1}).name, "rank 1 on b1");
   EXPECT_EQ(place_of(thin, std::vector<std::uint32_t>{1}, true).name, "host b1");
+  const record::Evidence colocated = make_launch({.hosts = {{"A", "n1", 2}, {"B", "n1", 2}}});
+  const LaunchView together = view_of(colocated, 0);
+  EXPECT_EQ(place_of(together, std::vector<std::uint32_t>{2, 3}).name, "site B");
 }
 
 TEST(Names, LongListsAreCutShort) {
