@@ -48,16 +48,9 @@ class Examiner {
     }
     if (first == UINT32_MAX || (view_.steps.empty() && view_.comms.empty() && view_.ops.empty()))
       return std::nullopt;
-    std::optional<Meeting> meeting = first_unfinished(first);
+    const std::optional<Meeting> meeting = first_unfinished(first);
     if (!meeting)
       return nobody_began(first);
-    // Those that are missed may wait elsewhere themselves. Each turn goes to another meeting.
-    std::set<std::pair<std::uint32_t, std::uint32_t>> seen{{meeting->step, meeting->op}};
-    while (auto deeper = where_missing_wait(*meeting)) {
-      if (!seen.emplace(deeper->step, deeper->op).second)
-        break;
-      meeting = std::move(deeper);
-    }
     return describe(*meeting);
   }
 
@@ -82,18 +75,11 @@ class Examiner {
     return meeting;
   }
 
+  /// Ranks enter their communications in the graph's order, so whoever never entered the first of those that
+  /// are open waits in no other: it is the root.
   [[nodiscard]] std::optional<Meeting> first_unfinished(std::uint32_t first) const {
     for (const record::CommRow* row : view_.comms) {  // by step, then op
       if (row->step >= first && row->end_ns == 0 && view_.is_communication(row->op))
-        return meeting_of(*row);
-    }
-    return std::nullopt;
-  }
-
-  [[nodiscard]] std::optional<Meeting> where_missing_wait(const Meeting& meeting) const {
-    for (const record::CommRow* row : view_.comms) {
-      if (row->end_ns == 0 && row->step <= meeting.step && view_.is_communication(row->op) &&
-          std::binary_search(meeting.missing.begin(), meeting.missing.end(), row->rank))
         return meeting_of(*row);
     }
     return std::nullopt;

@@ -33,8 +33,7 @@ struct PostMortem {
 };
 
 /// Of a launch that did not end well. The first communication, in the graph's order within the earliest step,
-/// that some rank entered and did not complete; when a rank that never entered it waits in another one
-/// itself, that other one. nullopt when the launch completed, or took no step at all.
+/// that some rank entered and did not complete. nullopt when the launch completed, or took no step at all.
 [[nodiscard]] std::optional<PostMortem> post_mortem(const LaunchView& view, const LaunchFacts& facts = {});
 
 /// Pairs of sites (`A - B`) between which the last probes, at least two each way, were not answered, where

@@ -58,6 +58,25 @@ TEST(LaunchView, WaitingTimesTellWhoCommunicatesWithWhom) {
   EXPECT_THAT(view.part_of(tests::kForward, 3), IsEmpty());
 }
 
+TEST(LaunchView, PartsNeedNotBeConsecutive) {
+  record::Evidence evidence = make_launch({.tensor_parallel = 2});
+  for (record::CommRow& row : evidence.comms) {
+    if (row.rank == 1 || row.rank == 2)
+      row.rank = 3 - row.rank;
+  }
+  const LaunchView view = view_of(evidence, 0);
+  EXPECT_THAT(view.part_of(tests::kActivations, 3), ElementsAre(1, 3));
+  EXPECT_THAT(view.part_of(tests::kBucket0, 3), ElementsAre(2, 3, 5, 7));
+}
+
+TEST(LaunchView, TimesThatAreEqualEverywhereTellNothing) {
+  record::Evidence evidence = make_launch({.tensor_parallel = 2});
+  for (record::CommRow& row : evidence.comms)
+    row.wait_ns = row.end_ns - row.begin_ns - 1'000'000;
+  const LaunchView view = view_of(evidence, 0);
+  EXPECT_THAT(view.part_of(tests::kActivations, 3), ElementsAre(2, 3));
+}
+
 TEST(LaunchView, WithoutAWholeStepTheLayoutOfReplicasTells) {
   record::Evidence evidence = make_launch({.tensor_parallel = 2});
   evidence.comms.clear();
