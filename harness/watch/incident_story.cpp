@@ -13,6 +13,7 @@
 #include "harness/core/clock.hpp"
 #include "harness/core/units.hpp"
 #include "harness/stats/stall.hpp"
+#include "harness/watch/last_words.hpp"
 #include "harness/watch/names.hpp"
 
 namespace lockstep::watch {

@@ -10,6 +10,7 @@
 #include "harness/core/units.hpp"
 #include "harness/watch/incident_signs.hpp"
 #include "harness/watch/incident_story.hpp"
+#include "harness/watch/last_words.hpp"
 #include "harness/watch/names.hpp"
 #include "harness/watch/post_mortem.hpp"
 
@@ -224,6 +225,12 @@ class Finder {
         post_mortem_->op >= 0 && view_.spans_sites(static_cast<std::uint32_t>(post_mortem_->op));
     row.culprit = post_mortem_->culprit;
     row.confidence = post_mortem_->confidence;
+    if (!post_mortem_->held_up.empty()) {
+      row.kind = "hang";
+      row.cause = fmt::format("{} was held up within a communication that every rank had entered",
+                              row.culprit.empty() ? rank_list(post_mortem_->held_up) : row.culprit);
+      return true;
+    }
     if (between_sites && post_mortem_->link_dead) {
       row.kind = "site_cut";
       row.cause = fmt::format("the link {} carries nothing any more", row.culprit);
@@ -239,28 +246,12 @@ class Finder {
     return true;
   }
 
-  /// Ranks that could have told why they ended, and did not.
-  [[nodiscard]] std::vector<std::uint32_t> silent_ranks() const {
-    std::vector<std::uint32_t> silent;
-    for (std::uint32_t rank = 0; rank < view_.rank_count(); ++rank) {
-      const bool complete = view_.ranks[rank] != nullptr && view_.ranks[rank]->state == "complete";
-      const bool spoke =
-          std::any_of(view_.failures.begin(), view_.failures.end(), [rank](const auto* failure) {
-            return failure->rank == static_cast<std::int32_t>(rank) &&
-                   (failure->kind == "deadline" || failure->kind == "transport");
-          });
-      if (!complete && !spoke)
-        silent.push_back(rank);
-    }
-    return silent;
-  }
-
   /// The launcher or the transport told of a death, and nobody saw the ends of those that others missed.
   [[nodiscard]] bool somebody_silent() const {
     const auto unseen = [this](std::uint32_t rank) {
       return rank >= facts_.ranks.size() || facts_.ranks[rank].kind == RankEndKind::unknown;
     };
-    const std::vector<std::uint32_t> silent = silent_ranks();
+    const std::vector<std::uint32_t> silent = silent_ranks(view_);
     return std::all_of(silent.begin(), silent.end(), unseen) &&
            (has_failure("killed") || has_failure("host_lost") || has_failure("transport"));
   }
@@ -273,7 +264,7 @@ class Finder {
   bool blame_silent(IncidentRow& row) const {
     if (!somebody_silent())
       return false;
-    std::vector<std::uint32_t> suspects = silent_ranks();
+    std::vector<std::uint32_t> suspects = silent_ranks(view_);
     if (post_mortem_ && post_mortem_->verdict == PostMortem::Verdict::somebody_missing)
       std::erase_if(suspects, [this](std::uint32_t rank) {
         return !std::binary_search(post_mortem_->missing.begin(), post_mortem_->missing.end(), rank);

@@ -1,12 +1,13 @@
 #include "harness/watch/post_mortem.hpp"
 
 #include <algorithm>
-#include <map>
+#include <iterator>
 #include <set>
 
 #include <fmt/format.h>
 
 #include "harness/core/units.hpp"
+#include "harness/watch/last_words.hpp"
 #include "harness/watch/names.hpp"
 
 namespace lockstep::watch {
@@ -20,18 +21,6 @@ struct Meeting {
   std::vector<const record::CommRow*> waiting;
   std::vector<std::uint32_t> missing;
 };
-
-/// Steps completed, by rank.
-std::vector<std::uint32_t> completed_by_rank(const LaunchView& view) {
-  std::vector<std::uint32_t> steps(view.rank_count(), 0);
-  for (const record::StepRow* row : view.steps)
-    steps[row->rank] = std::max(steps[row->rank], row->step + 1);
-  return steps;
-}
-
-bool left_a_journal(const LaunchView& view, std::uint32_t rank) {
-  return view.ranks[rank] != nullptr && view.ranks[rank]->state != "missing";
-}
 
 class Examiner {
  public:
@@ -223,6 +212,55 @@ class Examiner {
     return place.name.empty() ? rank_list(ranks) : place.name;
   }
 
+  /// Ranks of the group that told nothing of it. Where most told of this very communication, so should have
+  /// the others: a process that goes on when all is over tells of something else at best.
+  [[nodiscard]] std::vector<std::uint32_t> untold(const PostMortem& found) const {
+    std::vector<std::uint32_t> without;
+    for (const std::uint32_t rank : found.group) {
+      const bool told = std::any_of(view_.failures.begin(), view_.failures.end(), [&](const auto* failure) {
+        return failure->rank == static_cast<std::int32_t>(rank) && failure->op >= 0 &&
+               failure->step == static_cast<std::int32_t>(found.step);
+      });
+      if (!told)
+        without.push_back(rank);
+    }
+    if (2 * without.size() < found.group.size())
+      return without;
+    const std::vector<std::uint32_t> silent = silent_ranks(view_);
+    without.clear();
+    std::set_intersection(found.group.begin(), found.group.end(), silent.begin(), silent.end(),
+                          std::back_inserter(without));
+    return without;
+  }
+
+  /// A process that stands still within a transfer holds up the transfer: no transport is at fault.
+  bool blame_held_up(PostMortem& found) const {
+    for (const std::uint32_t rank : found.group) {
+      const RankEnd* end = fact(rank);
+      if (end != nullptr && end->kind == RankEndKind::stopped)
+        found.held_up.push_back(rank);
+    }
+    if (!found.held_up.empty()) {
+      found.culprit = place_of(view_, found.held_up).name;
+      found.confidence = 0.9;
+      found.paragraph += fmt::format(" The process of {} is stopped (state T).", rank_list(found.held_up));
+      return true;
+    }
+    found.held_up = untold(found);
+    const Place place = place_of(view_, found.held_up);
+    if (found.held_up.empty() || place.scope == Scope::all || 2 * found.held_up.size() > found.group.size()) {
+      found.held_up.clear();
+      return false;
+    }
+    found.culprit = place.name;
+    found.confidence = place.scope == Scope::several ? 0.4 : 0.75;
+    found.paragraph += fmt::format(
+        " The others told that their deadline had passed; {} did not: held up within it, not by the "
+        "transport.",
+        rank_list(found.held_up));
+    return true;
+  }
+
   void blame_transport(PostMortem& found, const Meeting& meeting) const {
     std::vector<std::string> sites;
     for (const std::uint32_t rank : found.group) {
@@ -230,18 +268,8 @@ class Examiner {
       if (!site.empty() && std::find(sites.begin(), sites.end(), site) == sites.end())
         sites.push_back(site);
     }
-    std::vector<std::uint32_t> stopped;
-    for (const std::uint32_t rank : found.group) {
-      const RankEnd* end = fact(rank);
-      if (end != nullptr && end->kind == RankEndKind::stopped)
-        stopped.push_back(rank);
-    }
-    if (!stopped.empty()) {  // stopped within the transfer
-      found.culprit = place_of(view_, stopped).name;
-      found.confidence = 0.9;
-      found.paragraph += fmt::format(" The process of {} is stopped (state T).", rank_list(stopped));
+    if (blame_held_up(found))
       return;
-    }
     if (sites.size() < 2) {
       found.culprit = sites.empty() ? "" : "site " + sites.front();
       found.confidence = 0.5;
@@ -292,45 +320,6 @@ class Examiner {
 
 std::optional<PostMortem> post_mortem(const LaunchView& view, const LaunchFacts& facts) {
   return Examiner(view, facts).run();
-}
-
-std::vector<std::string> dead_links(const LaunchView& view, std::int64_t since_ns) {
-  std::map<std::pair<std::uint32_t, std::uint32_t>, std::vector<const record::ProbeRow*>> senders;
-  for (const record::ProbeRow* probe : view.probes) {
-    const std::string& from = view.site_of(probe->rank);
-    const std::string& to = view.site_of(probe->peer);
-    if (!from.empty() && !to.empty() && from != to)
-      senders[{probe->rank, probe->peer}].push_back(probe);
-  }
-  std::map<std::string, bool> links;  // dead in every direction that was tried
-  for (auto& [pair, rows] : senders) {
-    std::sort(rows.begin(), rows.end(),
-              [](const auto* a, const auto* b) { return a->begin_ns < b->begin_ns; });
-    if (view.clocks[pair.first].to_common_ns(rows.back()->end_ns) < since_ns)
-      continue;  // its sender had ended before
-    std::uint32_t lost = 0;
-    for (auto row = rows.rbegin(); row != rows.rend() && (*row)->lost == (*row)->sent; ++row)
-      lost += (*row)->lost;
-    const std::string name = between({view.site_of(pair.first), view.site_of(pair.second)});
-    const auto [link, first] = links.try_emplace(name, true);
-    link->second = link->second && lost >= 2;
-  }
-  std::vector<std::string> dead;
-  for (const auto& [name, is_dead] : links) {
-    if (is_dead)
-      dead.push_back(name);
-  }
-  return dead;
-}
-
-std::uint32_t steps_completed(const LaunchView& view) {
-  const std::vector<std::uint32_t> completed = completed_by_rank(view);
-  std::uint32_t least = UINT32_MAX;
-  for (std::uint32_t rank = 0; rank < view.rank_count(); ++rank) {
-    if (left_a_journal(view, rank))
-      least = std::min(least, completed[rank]);
-  }
-  return least == UINT32_MAX ? 0 : least;
 }
 
 }  // namespace lockstep::watch

@@ -23,24 +23,20 @@ struct PostMortem {
   std::vector<std::uint32_t> group;    ///< ranks that have to take part in it
   std::vector<std::uint32_t> waiting;  ///< entered it, and did not complete it
   std::vector<std::uint32_t> missing;  ///< never entered it
-  std::optional<double> waited_s;      ///< by the first of those that wait, until the end was known
-  std::int64_t began_utc_ns = 0;       ///< the first of them entered it; 0: not known
-  std::string culprit;                 ///< as in IncidentRow; empty when unknown
-  bool link_dead = false;              ///< probes between the culprit's sites were all lost
-  double confidence = 0.0;             ///< that the culprit is right
-  std::string symptom;                 ///< one line
-  std::string paragraph;               ///< who waited for whom, where, and what those did
+  /// Entered it, and stood still within it by all that is known: stopped, or silent when the others told that
+  /// their deadline had passed.
+  std::vector<std::uint32_t> held_up;
+  std::optional<double> waited_s;  ///< by the first of those that wait, until the end was known
+  std::int64_t began_utc_ns = 0;   ///< the first of them entered it; 0: not known
+  std::string culprit;             ///< as in IncidentRow; empty when unknown
+  bool link_dead = false;          ///< probes between the culprit's sites were all lost
+  double confidence = 0.0;         ///< that the culprit is right
+  std::string symptom;             ///< one line
+  std::string paragraph;           ///< who waited for whom, where, and what those did
 };
 
 /// Of a launch that did not end well. The first communication, in the graph's order within the earliest step,
 /// that some rank entered and did not complete. nullopt when the launch completed, or took no step at all.
 [[nodiscard]] std::optional<PostMortem> post_mortem(const LaunchView& view, const LaunchFacts& facts = {});
-
-/// Pairs of sites (`A - B`) between which the last probes, at least two each way, were not answered, where
-/// some were sent after `since_ns` on the common clock.
-[[nodiscard]] std::vector<std::string> dead_links(const LaunchView& view, std::int64_t since_ns);
-
-/// Steps that every rank with a journal completed, from the launch's first on.
-[[nodiscard]] std::uint32_t steps_completed(const LaunchView& view);
 
 }  // namespace lockstep::watch

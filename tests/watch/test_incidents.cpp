@@ -194,6 +194,16 @@ TEST(Incidents, HostsThatAreLostApartAreTwo) {
   EXPECT_EQ(found[1].incident, 1U);
 }
 
+TEST(Incidents, AProcessThatStopsWithinATransferIsAHangOfThatRank) {
+  LaunchFacts facts;
+  facts.ranks.resize(8, {.kind = RankEndKind::running});
+  facts.ranks[2] = {.kind = RankEndKind::stopped};
+  const IncidentRow row = incident_of(hung({What::moving, kStep, tests::kBucket0, {}, kForever}), facts);
+  EXPECT_EQ(row.kind, "hang");
+  EXPECT_EQ(row.culprit, "rank 2 on a2");
+  EXPECT_THAT(row.cause, HasSubstr("held up within a communication"));
+}
+
 TEST(Incidents, ADeadLinkIsACut) {
   Evidence evidence = hung({What::moving, kStep, tests::kBucket0, {}, kForever});
   const IncidentRow blind = incident_of(evidence);

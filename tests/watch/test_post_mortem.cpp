@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "harness/watch/last_words.hpp"
 #include "harness/watch/post_mortem.hpp"
 #include "tests/watch/synthetic_launch.hpp"
 
@@ -140,6 +141,39 @@ TEST(PostMortem, AStoppedProcessWithinATransferIsTheCause) {
   facts.ranks.resize(8);
   facts.ranks[3] = {.kind = RankEndKind::stopped};
   EXPECT_EQ(post_mortem(view_of(evidence, 0), facts)->culprit, "rank 3 on a2");
+}
+
+TEST(PostMortem, ARankThatDoesNotTellOfTheDeadlineWasHeldUpWithinTheTransfer) {
+  Evidence evidence = hung({What::moving, kStep, tests::kBucket0, {}, kForever});
+  for (std::int32_t rank = 0; rank < 8; ++rank) {
+    if (rank == 3)
+      continue;
+    record::FailureRow failure;
+    failure.rank = rank;
+    failure.kind = "deadline";
+    failure.utc_ns = evidence.leg_ends[0].ended_utc_ns;
+    evidence.failures.push_back(failure);
+  }
+  const auto found = post_mortem(view_of(evidence, 0));
+  EXPECT_EQ(found->verdict, Verdict::transport);
+  EXPECT_EQ(found->culprit, "rank 3 on a2");
+  EXPECT_THAT(found->held_up, ElementsAre(3));
+  EXPECT_THAT(found->paragraph, HasSubstr("rank 3 did not"));
+  // Others told of the communication; it woke up when all was over, and told of something else.
+  for (record::FailureRow& failure : evidence.failures) {
+    failure.step = kStep;
+    failure.op = tests::kBucket0;
+  }
+  evidence.failures.push_back(evidence.failures.front());
+  evidence.failures.back().rank = 3;
+  evidence.failures.back().step = evidence.failures.back().op = -1;
+  EXPECT_EQ(post_mortem(view_of(evidence, 0))->culprit, "rank 3 on a2");
+  // When all of them tell of it, it is the transport.
+  evidence.failures.back().step = kStep;
+  evidence.failures.back().op = tests::kBucket0;
+  const auto all = post_mortem(view_of(evidence, 0));
+  EXPECT_EQ(all->culprit, "A - B");
+  EXPECT_THAT(all->held_up, IsEmpty());
 }
 
 TEST(PostMortem, NobodyBegan) {
