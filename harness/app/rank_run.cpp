@@ -38,6 +38,7 @@
 #include "harness/topology/leg_topology.hpp"
 #include "harness/topology/rank_order.hpp"
 #include "harness/watch/deadlines.hpp"
+#include "harness/watch/launch_view.hpp"
 #include "harness/watch/standing.hpp"
 #include "harness/watch/watchdog.hpp"
 #include "workloads/transformer.hpp"
@@ -361,6 +362,7 @@ class RankRun {
     };
     add("kernel.boot_id", topology_->own_card().boot_id);
     add("clock.source", clock_.source());
+    add(watch::kUtcOffsetKey, std::to_string(utc_ns() - monotonic_ns()));
     add("oversubscribed", is_oversubscribed(share) ? "yes" : "no");
     add("mpi.library", mpi::library_version());
     add("mpi.standard", mpi::standard_version());

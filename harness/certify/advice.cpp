@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 
 #include "harness/certify/grade.hpp"
+#include "harness/certify/stall_causes.hpp"
+#include "harness/core/text.hpp"
 #include "harness/core/units.hpp"
 
 namespace lockstep::certify {
@@ -28,6 +30,38 @@ std::string advise_wan(const WanFigures& wan, double saved_s) {
       format_rate(now), format_rate(needed), format_seconds(saved_s));
 }
 
+/// `, A - B (3) and B - C (1)`: where stalls between sites were; empty when no link is known.
+std::string links_of(const JointStalls& stalls) {
+  std::vector<std::string> links;
+  for (const StallCause& cause : stalls.causes) {
+    if (cause.cause == "slow_wan" && !cause.culprit.empty())
+      links.push_back(fmt::format("{} ({})", cause.culprit, cause.steps));
+  }
+  return links.empty() ? std::string{} : " " + join(links, " and ");
+}
+
+/// What cost most of all that lies inside the sites and has a name; nullptr when nothing does.
+const StallCause* costliest_here(const JointStalls& stalls) {
+  const auto found = std::find_if(stalls.causes.begin(), stalls.causes.end(), [](const StallCause& cause) {
+    return cause.cause != "slow_wan" && cause.cause != "unknown" && !cause.culprit.empty();
+  });
+  return found == stalls.causes.end() ? nullptr : &*found;
+}
+
+const char* remedy(const StallCause& cause) {
+  if (cause.cause == "slow_compute")
+    return "look there for other users of the machine, for heat and power limits, and for memory errors, or "
+           "take it out";
+  if (cause.cause == "slow_host")
+    return "look there for other users, for interrupts and daemons, and at the disk that it writes to, or "
+           "take "
+           "it out";
+  if (cause.cause == "slow_lan")
+    return "look at the counters of that site's switch ports and network cards";
+  return "its transport thread did not run: give it a core of its own, or look for other users of the "
+         "machine";
+}
+
 /// Where the joint step loses time against the best baseline.
 void advise_on_time(Advice& advice, const Metrics& metrics, double needed, const char* aim) {
   const LegMetrics& joint = *metrics.joint();
@@ -36,11 +70,12 @@ void advise_on_time(Advice& advice, const Metrics& metrics, double needed, const
   const std::string wish = fmt::format("{}: the joint step has to become {} shorter on average (of {})", aim,
                                        format_seconds(saved_s), format_seconds(step_s));
   if (metrics.stalls.between_sites_cost_s >= kMostOfIt * saved_s) {
-    advice.push_back(
-        fmt::format("{}; {} of it are {} stalls in transfers between sites: find and mend what loses packets "
-                    "or interrupts a link there (counters of the ports, optical power, protection "
-                    "switching); more bandwidth does not help against it",
-                    wish, format_seconds(metrics.stalls.between_sites_cost_s), metrics.stalls.between_sites));
+    advice.push_back(fmt::format(
+        "{}; {} of it are {} stalls in transfers between sites{}: find and mend what loses packets "
+        "or interrupts a link there (counters of the ports, optical power, protection "
+        "switching); more bandwidth does not help against it",
+        wish, format_seconds(metrics.stalls.between_sites_cost_s), metrics.stalls.between_sites,
+        links_of(metrics.stalls)));
     const double rest_s = saved_s - metrics.stalls.between_sites_cost_s;
     if (rest_s <= 0.0 || !metrics.wan)
       return;
@@ -48,6 +83,12 @@ void advise_on_time(Advice& advice, const Metrics& metrics, double needed, const
         "without these stalls {} of exposed WAN time would be left: {}",
         format_seconds(std::max(0.0, metrics.wan->exposed_s - metrics.stalls.between_sites_cost_s)),
         advise_wan(*metrics.wan, rest_s)));
+    return;
+  }
+  if (const StallCause* cause = costliest_here(metrics.stalls);
+      cause != nullptr && cause->cost_s >= kMostOfIt * saved_s) {
+    advice.push_back(fmt::format("{}; {} of it are {} stalls {}: {}", wish, format_seconds(cause->cost_s),
+                                 cause->steps, in_words(*cause), remedy(*cause)));
     return;
   }
   if (metrics.wan && metrics.wan->exposed_s >= saved_s) {
@@ -164,9 +205,12 @@ std::vector<std::string> advise(const Findings& findings, plan::Grade grade) {
       break;
     case Grade::d:
       if (!findings.joint_failure.empty()) {
-        advice.push_back(
-            "remove the cause that the failure names, then run again; what the throughput would be is not "
-            "known from this evidence");
+        advice.push_back(fmt::format(
+            "remove the cause that {} names, then run again; what the throughput would be is not known from "
+            "this evidence",
+            findings.incident != nullptr && !findings.incident->culprit.empty()
+                ? fmt::format("the incident of {}", findings.incident->culprit)
+                : "the failure"));
       } else if (metrics.data.wrong_values + metrics.data.checksum_mismatches > 0) {
         advice.push_back(
             fmt::format("find what corrupts data ({} wrong values, {} checksum mismatches) before anything "

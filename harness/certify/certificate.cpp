@@ -8,6 +8,7 @@
 
 #include "harness/certify/gaps.hpp"
 #include "harness/certify/grade.hpp"
+#include "harness/certify/incidents.hpp"
 #include "harness/core/hash.hpp"
 #include "harness/core/lab_variable.hpp"
 #include "harness/core/text.hpp"
@@ -152,7 +153,13 @@ Certificate make_certificate(const record::Evidence& evidence, const plan::Plan&
   certificate.criteria = judge(certificate.metrics, plan);
   certificate.gaps = find_gaps(evidence, plan, certificate.metrics);
   const std::string failure = joint_failure(evidence, plan);
-  const Findings findings{plan, certificate.metrics, certificate.criteria, certificate.gaps, failure};
+  certificate.incidents = collect_incidents(evidence);
+  const Findings findings{plan,
+                          certificate.metrics,
+                          certificate.criteria,
+                          certificate.gaps,
+                          failure,
+                          joint_incident(evidence, certificate.incidents)};
   GradedVerdict verdict = grade(findings);
   certificate.grade = verdict.grade;
   certificate.reasons = std::move(verdict.reasons);

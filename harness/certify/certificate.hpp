@@ -39,6 +39,7 @@ struct Certificate {
   std::vector<std::string> gaps;               ///< what the evidence lacks
   std::vector<Criterion> criteria;
   Metrics metrics;
+  std::vector<record::IncidentRow> incidents;  ///< see collect_incidents()
   std::vector<Note> notes;
   [[nodiscard]] bool is_rehearsal() const { return !rehearsal_reasons.empty(); }
 };

@@ -93,10 +93,17 @@ void check_clock(Gaps& gaps, const Launch& launch) {
 
 /// What was run must be what the plan asks for: a shorter or smaller run says nothing about it.
 void check_as_planned(Gaps& gaps, const plan::Plan& plan, const plan::Leg& leg, const Launch& launch) {
-  if (launch.leg->steps != plan.run.steps || launch.leg->warmup_steps != plan.run.warmup_steps)
+  if (launch.leg->first_step >= plan.run.warmup_steps + plan.run.steps) {
+    gaps.push_back(fmt::format("{} goes on behind {} training steps, and the plan has {}", name_of(launch),
+                               launch.leg->first_step, plan.run.warmup_steps + plan.run.steps));
+    return;
+  }
+  // A further attempt has the steps that are left.
+  const plan::AttemptSteps planned_steps = plan::attempt_steps(plan.run, launch.leg->first_step);
+  if (launch.leg->steps != planned_steps.steady || launch.leg->warmup_steps != planned_steps.warmup)
     gaps.push_back(fmt::format("{} had {} steps after {} to warm up, the plan says {} after {}",
-                               name_of(launch), launch.leg->steps, launch.leg->warmup_steps, plan.run.steps,
-                               plan.run.warmup_steps));
+                               name_of(launch), launch.leg->steps, launch.leg->warmup_steps,
+                               planned_steps.steady, planned_steps.warmup));
   const auto declared = plan::declared_ranks(plan, leg);
   if (declared && launch.leg->ranks != *declared)
     gaps.push_back(
@@ -119,7 +126,7 @@ void check_completed(Gaps& gaps, const Launch& launch) {
   check_clock(gaps, launch);
   const auto steady = static_cast<std::size_t>(std::count_if(
       launch.steps.begin(), launch.steps.end(), [](const JudgedStep& step) { return step.steady; }));
-  if (launch.leg->attempt == 0 && steady < launch.leg->steps)
+  if (steady < launch.leg->steps)
     gaps.push_back(fmt::format("{}: {} of {} steady steps are recorded on every rank", name_of(launch),
                                steady, launch.leg->steps));
 }

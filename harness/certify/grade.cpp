@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "harness/certify/incidents.hpp"
 #include "harness/certify/stall_causes.hpp"
 
 namespace lockstep::certify {
@@ -71,12 +72,20 @@ GradedVerdict grade_below_b(const Findings& findings) {
 GradedVerdict grade(const Findings& findings) {
   if (!findings.gaps.empty())
     return inconclusive(findings.gaps);
-  if (!findings.joint_failure.empty())
-    return {
+  if (!findings.joint_failure.empty()) {
+    GradedVerdict verdict{
         Grade::d,
         {"the job cannot finish over all sites, while each of them finishes alone", findings.joint_failure}};
-  if (has_status(findings, "data", Status::fail))
-    return {Grade::d, {"reduced data were wrong", findings.metrics.data.first}};
+    if (findings.incident != nullptr)
+      verdict.reasons.push_back(in_words(*findings.incident) + ": " + findings.incident->cause);
+    return verdict;
+  }
+  if (has_status(findings, "data", Status::fail)) {
+    GradedVerdict verdict{Grade::d, {"reduced data were wrong", findings.metrics.data.first}};
+    if (findings.incident != nullptr && findings.incident->kind == "wrong_data")
+      verdict.reasons.push_back(in_words(*findings.incident) + ": " + findings.incident->cause);
+    return verdict;
+  }
   if (!findings.metrics.eta || findings.metrics.eta->rounds == 0)
     return inconclusive({"eta could not be computed"});
   std::vector<std::string> unknown;

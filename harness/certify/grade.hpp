@@ -15,7 +15,8 @@ struct Findings {
   const Metrics& metrics;
   const std::vector<Criterion>& criteria;
   const std::vector<std::string>& gaps;
-  const std::string& joint_failure;  ///< empty: the joint leg finished
+  const std::string& joint_failure;               ///< empty: the joint leg finished
+  const record::IncidentRow* incident = nullptr;  ///< of the joint leg; nullptr: none
 };
 
 struct GradedVerdict {

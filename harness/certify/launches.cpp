@@ -7,7 +7,7 @@
 
 #include <fmt/format.h>
 
-#include "harness/certify/common_clock.hpp"
+#include "harness/record/common_clock.hpp"
 #include "harness/step/stamps.hpp"
 
 namespace lockstep::certify {
@@ -15,7 +15,7 @@ namespace {
 
 /// `saved`: training steps that checkpoints of this launch hold.
 void judge_steps(Launch& launch, std::vector<const record::StepRow*>& rows,
-                 const std::set<std::uint32_t>& saved, const std::vector<CommonClock>& clocks) {
+                 const std::set<std::uint32_t>& saved, const std::vector<record::CommonClock>& clocks) {
   std::sort(rows.begin(), rows.end(), [](const record::StepRow* a, const record::StepRow* b) {
     return std::tie(a->step, a->rank) < std::tie(b->step, b->rank);
   });
@@ -35,7 +35,7 @@ void judge_steps(Launch& launch, std::vector<const record::StepRow*>& rows,
       }
       if (end > begin && row.rank == rows[end - 1]->rank)
         launch.defects.push_back(fmt::format("step {} of rank {} is there twice", row.step, row.rank));
-      const CommonClock& clock = clocks[row.rank];
+      const record::CommonClock& clock = clocks[row.rank];
       const std::int64_t row_begin_ns = clock.to_common_ns(row.begin_ns);
       const std::int64_t row_end_ns = clock.to_common_ns(row.end_ns);
       judged.begin_ns = end == begin ? row_begin_ns : std::max(judged.begin_ns, row_begin_ns);
@@ -129,7 +129,7 @@ std::vector<Launch> collect_launches(const record::Evidence& evidence) {
               [](const record::CommRow* a, const record::CommRow* b) {
                 return std::tie(a->step, a->op, a->rank) < std::tie(b->step, b->op, b->rank);
               });
-    std::vector<CommonClock> clocks;
+    std::vector<record::CommonClock> clocks;
     launch.least_clock_rows = SIZE_MAX;
     for (std::uint32_t rank = 0; rank < launch.leg->ranks; ++rank) {
       clocks.emplace_back(std::move(clock_rows[launch.leg->leg][rank]));

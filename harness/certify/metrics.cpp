@@ -250,8 +250,9 @@ void add_data_check(Metrics& metrics, const record::Evidence& evidence, const pl
   data.least_checked_steps = least == SIZE_MAX ? 0 : least;
 }
 
-void add_joint(Metrics& metrics, const plan::Plan& plan, const plan::Leg& joint,
-               const std::vector<std::vector<Round>>& rounds, const std::vector<Round>& joint_rounds) {
+void add_joint(Metrics& metrics, const record::Evidence& evidence, const plan::Plan& plan,
+               const plan::Leg& joint, const std::vector<std::vector<Round>>& rounds,
+               const std::vector<Round>& joint_rounds) {
   const LegMetrics* leg = metrics.joint();
   std::size_t count = plan.run.rounds;
   for (const Round& round : joint_rounds)
@@ -274,7 +275,7 @@ void add_joint(Metrics& metrics, const plan::Plan& plan, const plan::Leg& joint,
   add_effective_time(metrics, joint_rounds);
   metrics.comms = figure_comms(joint_rounds, joint.sites.size());
   metrics.wan = figure_wan(joint_rounds, joint.sites.size());
-  metrics.stalls = figure_stalls(joint_rounds);
+  metrics.stalls = figure_stalls(evidence, joint_rounds);
   const double mean_s = leg->figures.time_s.mean;
   if (!metrics.wan || mean_s <= 0.0)
     return;
@@ -312,7 +313,7 @@ Metrics compute_metrics(const record::Evidence& evidence, const plan::Plan& plan
     if (plan.legs[i].kind != plan::LegKind::joint)
       continue;
     joint_rounds = rounds[i];
-    add_joint(metrics, plan, plan.legs[i], rounds, joint_rounds);
+    add_joint(metrics, evidence, plan, plan.legs[i], rounds, joint_rounds);
     break;  // a plan has one joint leg
   }
   add_data_check(metrics, evidence, plan, launches, joint_rounds);

@@ -75,16 +75,26 @@ struct WanFigures {
   double cut_bytes = 0.0;   ///< of a step, over the boundary of one site
 };
 
-/// The joint leg's stalls (stats::StallRule, applied to each launch), and what their extra time was spent in.
-/// A part of the step explains a stall when it is longer than its own median by at least half of what the
-/// step is longer than the median step.
+/// Stalls of the joint leg that have one cause and culprit.
+struct StallCause {
+  std::string cause;    ///< as in record::StallRow; unknown when no cause stands out
+  std::string culprit;  ///< likewise
+  std::size_t steps = 0;
+  double cost_s = 0.0;      ///< beyond the median, mean over all steady steps of the joint leg
+  double confidence = 0.0;  ///< mean, weighted by what each stall cost
+};
+
+/// The joint leg's stalls: stats::StallRule, applied to each launch, over the step times of this certificate
+/// (from one step's end on its last rank to the next one's). Causes are those of watch::StallAttribution.
 struct JointStalls {
-  std::size_t steps = 0;              ///< stalls among the steady steps
-  std::size_t between_sites = 0;      ///< explained by communications between sites, waiting taken off
-  std::size_t in_compute = 0;         ///< explained by the slowest rank's computing, and not by the former
-  double longest_s = 0.0;             ///< step time
-  double cost_s = 0.0;                ///< of all stalls beyond the median, mean over all steady steps
-  double between_sites_cost_s = 0.0;  ///< of those that communications between sites explain, likewise
+  std::size_t steps = 0;                ///< stalls among the steady steps
+  std::size_t between_sites = 0;        ///< whose cause is slow_wan
+  std::size_t in_compute = 0;           ///< whose cause is slow_compute or slow_host
+  double longest_s = 0.0;               ///< step time
+  double cost_s = 0.0;                  ///< of all stalls beyond the median, mean over all steady steps
+  double between_sites_cost_s = 0.0;    ///< of those between sites, likewise
+  std::vector<StallCause> causes;       ///< the costliest first
+  std::vector<record::StallRow> worst;  ///< the longest first, at most 10; length and median as above
 };
 
 struct DataCheck {

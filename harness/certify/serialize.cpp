@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "harness/certify/certificate.hpp"
+#include "harness/core/units.hpp"
 
 namespace lockstep::certify {
 namespace {
@@ -95,6 +96,57 @@ Json communication(const CommFigures& comm) {
   return json;
 }
 
+Json joint_stalls(const JointStalls& stalls) {
+  Json json = {{"axis", "steady steps of the joint leg; costs: mean over all of them"},
+               {"steps", stalls.steps},
+               {"between_sites", stalls.between_sites},
+               {"in_compute", stalls.in_compute},
+               {"longest_s", number(stalls.longest_s)},
+               {"cost_s_per_step", number(stalls.cost_s)},
+               {"between_sites_cost_s_per_step", number(stalls.between_sites_cost_s)}};
+  json["causes"] = Json::array();
+  for (const StallCause& cause : stalls.causes)
+    json["causes"].push_back({{"cause", cause.cause},
+                              {"culprit", cause.culprit},
+                              {"steps", cause.steps},
+                              {"cost_s_per_step", number(cause.cost_s)},
+                              {"confidence", number(cause.confidence)}});
+  json["worst"] = Json::array();
+  for (const record::StallRow& stall : stalls.worst)
+    json["worst"].push_back({{"launch", stall.leg},
+                             {"step", stall.step},
+                             {"length_s", number(seconds_from_ns(stall.length_ns))},
+                             {"median_s", number(seconds_from_ns(stall.median_ns))},
+                             {"op", stall.op},
+                             {"phase", stall.phase},
+                             {"cause", stall.cause},
+                             {"culprit", stall.culprit},
+                             {"confidence", number(stall.confidence)},
+                             {"why", stall.why}});
+  return json;
+}
+
+Json incident(const record::IncidentRow& row) {
+  Json json;
+  json["launch"] = row.leg;
+  json["incident"] = row.incident;
+  json["kind"] = row.kind;
+  json["culprit"] = row.culprit;
+  json["confidence"] = number(row.confidence);
+  json["step"] = row.step;
+  json["op"] = row.op;
+  json["began_utc_ns"] = row.began_utc_ns;
+  json["detected_utc_ns"] = row.detected_utc_ns;
+  json["ranks_hit"] = row.ranks_hit;
+  json["steps_lost"] = row.steps_lost;
+  json["first_symptom"] = row.first_symptom;
+  json["cause"] = row.cause;
+  json["story"] = row.story;
+  json["recovery"] = row.recovery;
+  json["recovery_detail"] = row.recovery_detail;
+  return json;
+}
+
 Json information(const Certificate& certificate) {
   const Metrics& metrics = certificate.metrics;
   Json json;
@@ -114,13 +166,7 @@ Json information(const Certificate& certificate) {
                    {"worst_rank", metrics.wan->worst_rank},
                    {"transfer_s_per_step", number(metrics.wan->transfer_s)},
                    {"cut_bytes_per_step", number(metrics.wan->cut_bytes)}};
-  json["joint_stalls"] = {{"axis", "steady steps of the joint leg; costs: mean over all of them"},
-                          {"steps", metrics.stalls.steps},
-                          {"between_sites", metrics.stalls.between_sites},
-                          {"in_compute", metrics.stalls.in_compute},
-                          {"longest_s", number(metrics.stalls.longest_s)},
-                          {"cost_s_per_step", number(metrics.stalls.cost_s)},
-                          {"between_sites_cost_s_per_step", number(metrics.stalls.between_sites_cost_s)}};
+  json["joint_stalls"] = joint_stalls(metrics.stalls);
   json["communication_axis"] =
       "joint leg, p50 over operations in steady steps; time of the last rank to arrive, longest part of the "
       "group";
@@ -154,6 +200,9 @@ std::string serialize(const Certificate& certificate) {
   json["legs"] = Json::array();
   for (const LegMetrics& metrics : certificate.metrics.legs)
     json["legs"].push_back(leg(metrics));
+  json["incidents"] = Json::array();
+  for (const record::IncidentRow& row : certificate.incidents)
+    json["incidents"].push_back(incident(row));
   json["information"] = information(certificate);
   // Names in evidence come from outside and need not be UTF-8.
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";

@@ -9,9 +9,13 @@
 /// Why the joint leg's slow steps were slow. Internal to this room.
 namespace lockstep::certify {
 
-[[nodiscard]] JointStalls figure_stalls(const std::vector<Round>& rounds);
+/// Causes are worked out from the raw evidence: what the run file says of them is not looked at.
+[[nodiscard]] JointStalls figure_stalls(const record::Evidence& evidence, const std::vector<Round>& rounds);
 
 /// In a sentence, with what it means; empty when there were none.
 [[nodiscard]] std::string describe_stalls(const Metrics& metrics);
+
+/// `slow transfers A - B`; `rank 4 on b2 computed long`.
+[[nodiscard]] std::string in_words(const StallCause& cause);
 
 }  // namespace lockstep::certify

@@ -9,10 +9,13 @@
 
 #include <fmt/format.h>
 
+#include "harness/certify/incidents.hpp"
 #include "harness/certify/launches.hpp"
 #include "harness/certify/metrics.hpp"
 #include "harness/core/error.hpp"
 #include "harness/core/units.hpp"
+#include "harness/watch/attribution.hpp"
+#include "harness/watch/launch_view.hpp"
 
 namespace lockstep::report {
 namespace {
@@ -60,6 +63,11 @@ class Summarizer {
                      [](const auto& a, const auto& b) { return a.length_ns > b.length_ns; });
     if (summary.worst_stalls.size() > kMostStalls)
       summary.worst_stalls.resize(kMostStalls);
+    explain(summary.worst_stalls);
+    for (const record::IncidentRow& incident : certify::collect_incidents(evidence_)) {
+      if (wanted(incident.leg))
+        summary.incidents.push_back(incident);
+    }
     for (const record::FailureRow& failure : evidence_.failures) {
       if (wanted(failure.leg))
         summary.failures.push_back(failure);
@@ -70,6 +78,23 @@ class Summarizer {
 
  private:
   [[nodiscard]] bool wanted(std::uint32_t leg) const { return !only_leg_ || *only_leg_ == leg; }
+
+  /// A run file made before causes were recorded tells none: they are worked out from the raw evidence.
+  void explain(std::vector<record::StallRow>& stalls) const {
+    std::map<std::uint32_t, std::vector<record::StallRow*>> by_launch;
+    for (record::StallRow& stall : stalls) {
+      if (stall.cause.empty())
+        by_launch[stall.leg].push_back(&stall);
+    }
+    for (auto& [leg, of_launch] : by_launch) {
+      if (!legs_.contains(leg))
+        continue;
+      const watch::LaunchView view = watch::view_of(evidence_, leg);
+      const watch::StallAttribution attribution(view);
+      for (record::StallRow* stall : of_launch)
+        attribution.explain(*stall);
+    }
+  }
 
   [[nodiscard]] LaunchSummary launch(const certify::Launch& launch) const {
     const record::LegRow& leg = *launch.leg;

@@ -74,7 +74,8 @@ struct RunSummary {
   std::vector<HostSummary> hosts;  ///< of the launch `hosts_of`
   std::optional<std::uint32_t> hosts_of;
   std::vector<CommSummary> comms;
-  std::vector<record::StallRow> worst_stalls;  ///< longest first, at most 10
+  std::vector<record::StallRow> worst_stalls;  ///< longest first, at most 10; with causes
+  std::vector<record::IncidentRow> incidents;
   std::vector<record::FailureRow> failures;
   std::vector<FactSummary> facts;
 };

@@ -7,6 +7,7 @@
 #include "harness/core/units.hpp"
 #include "harness/report/summary.hpp"
 #include "harness/report/table.hpp"
+#include "harness/report/trouble.hpp"
 
 namespace lockstep::report {
 namespace {
@@ -256,11 +257,10 @@ std::string summary_text(const RunSummary& summary, const Style& style) {
         "waited longest\n";
   }
   text += fmt::format("\nStalls: {}\n", summary.worst_stalls.empty() ? "none" : "longest first");
-  for (const record::StallRow& stall : summary.worst_stalls) {
-    text += fmt::format("  launch {}, step {}: {} (median {}), longest on rank {}\n", stall.leg, stall.step,
-                        format_seconds(seconds_from_ns(stall.length_ns)),
-                        format_seconds(seconds_from_ns(stall.median_ns)), stall.rank);
-  }
+  text += stall_lines(summary.worst_stalls, style);
+  text += fmt::format("\nIncidents: {}\n",
+                      summary.incidents.empty() ? "none" : std::to_string(summary.incidents.size()));
+  text += incident_lines(summary.incidents, style);
   text += fmt::format("\nFailures: {}\n",
                       summary.failures.empty() ? "none" : std::to_string(summary.failures.size()));
   text += failure_lines(summary, style);
@@ -288,13 +288,11 @@ std::string summary_json(const RunSummary& summary) {
   for (const CommSummary& comm : summary.comms)
     comms.push_back(comm_json(comm));
   Json stalls = Json::array();
-  for (const record::StallRow& stall : summary.worst_stalls) {
-    stalls.push_back({{"launch", stall.leg},
-                      {"step", stall.step},
-                      {"rank", stall.rank},
-                      {"length_us", seconds_from_ns(stall.length_ns) * kUsPerS},
-                      {"median_us", seconds_from_ns(stall.median_ns) * kUsPerS}});
-  }
+  for (const record::StallRow& stall : summary.worst_stalls)
+    stalls.push_back(stall_json(stall));
+  Json incidents = Json::array();
+  for (const record::IncidentRow& incident : summary.incidents)
+    incidents.push_back(incident_json(incident));
   Json failures = Json::array();
   for (const record::FailureRow& row : summary.failures) {
     failures.push_back({{"launch", row.leg},
@@ -318,6 +316,7 @@ std::string summary_json(const RunSummary& summary) {
       {"hosts", hosts},
       {"communication", comms},
       {"worst_stalls", stalls},
+      {"incidents", incidents},
       {"failures", failures},
       {"provenance", facts}};
   return document.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";

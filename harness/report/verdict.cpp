@@ -7,6 +7,7 @@
 
 #include "harness/core/units.hpp"
 #include "harness/report/table.hpp"
+#include "harness/report/trouble.hpp"
 
 namespace lockstep::report {
 namespace {
@@ -15,6 +16,7 @@ using certify::Certificate;
 using certify::Criterion;
 
 constexpr std::size_t kMostDifferences = 20;
+constexpr std::size_t kMostStalls = 3;
 
 /// What a grade says about the sites.
 const char* meaning(plan::Grade grade) {
@@ -137,6 +139,13 @@ std::string bullets(const std::vector<std::string>& lines, const Style& style) {
   return text;
 }
 
+std::vector<record::StallRow> longest_stalls(const Certificate& certificate) {
+  std::vector<record::StallRow> stalls = certificate.metrics.stalls.worst;
+  if (stalls.size() > kMostStalls)
+    stalls.resize(kMostStalls);
+  return stalls;
+}
+
 std::string headed(const Style& style, Emphasis emphasis, const std::string& heading,
                    const std::string& body) {
   return body.empty() ? std::string{} : "\n" + paint(style, emphasis, heading) + "\n" + body;
@@ -158,11 +167,14 @@ std::string verdict_text(const Certificate& certificate, const std::string& fold
   text += headed(style, Emphasis::strong, "Why", bullets(certificate.reasons, style));
   if (certificate.gaps != certificate.reasons)
     text += headed(style, Emphasis::warning, "What the evidence lacks", bullets(certificate.gaps, style));
+  text += headed(style, Emphasis::warning, "Incidents", incident_lines(certificate.incidents, style));
   text += headed(style, Emphasis::strong, "Criteria", criteria_table(certificate, style));
   text += headed(style, Emphasis::strong, "Step time of each leg, over steady steps of all its rounds",
                  leg_table(certificate, style));
   text +=
       "  compute, exposed communication and waiting: of the worst rank in each step; tokens/s of all ranks\n";
+  text += headed(style, Emphasis::strong, "Longest stalls of the joint leg",
+                 stall_lines(longest_stalls(certificate), style));
   text += headed(style, Emphasis::strong, "What would lift the grade", bullets(certificate.advice, style));
   text += headed(style, Emphasis::faint, "What each value is taken over", axes(certificate, style));
   text += fmt::format(

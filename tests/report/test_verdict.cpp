@@ -69,6 +69,24 @@ TEST(Verdict, TellsWhichCriteriaThePlanChanges) {
               HasSubstr("Criteria that the plan changes:\n  - tail_ratio_max = 1.5 (by default 1.1)\n"));
 }
 
+TEST(Verdict, TellsTheLongestStallsAndWhoMadeThem) {
+  certify::Certificate certificate = certificate_of({});
+  record::StallRow stall{.leg = 2, .step = 31, .length_ns = 400'000'000, .median_ns = 100'000'000};
+  stall.cause = "slow_compute";
+  stall.culprit = "rank 3 on b1";
+  stall.confidence = 0.9;
+  stall.why = "it computed long";
+  certificate.metrics.stalls.worst.assign(5, stall);
+  const std::string text = verdict_text(certificate, "f", {.width = 400});
+  const std::string line = "slow computing, rank 3 on b1 (confidence 0.90): it computed long";
+  EXPECT_THAT(text,
+              HasSubstr("Longest stalls of the joint leg\n  - launch 2, step 31: 400 ms (median 100 ms)"));
+  std::size_t lines = 0;
+  for (std::size_t at = text.find(line); at != std::string::npos; at = text.find(line, at + 1))
+    ++lines;
+  EXPECT_EQ(lines, 3U);
+}
+
 TEST(Verdict, AFailedVerdictNeverLooksLikeAPass) {
   certify::Certificate certificate = certificate_of({});
   certificate.certified = false;

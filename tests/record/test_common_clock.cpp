@@ -1,8 +1,8 @@
 #include <gtest/gtest.h>
 
-#include "harness/certify/common_clock.hpp"
+#include "harness/record/common_clock.hpp"
 
-namespace lockstep::certify {
+namespace lockstep::record {
 namespace {
 
 TEST(CommonClock, InterpolatesBetweenMeasurementsAndHoldsOutside) {
@@ -24,4 +24,4 @@ TEST(CommonClock, WithoutMeasurementsChangesNothing) {
 }
 
 }  // namespace
-}  // namespace lockstep::certify
+}  // namespace lockstep::record

@@ -5,14 +5,14 @@
 
 #include "harness/record/evidence.hpp"
 
-namespace lockstep::certify {
+namespace lockstep::record {
 
 /// Turns one rank's clock into the clock common to all ranks of a launch.
 class CommonClock {
  public:
   CommonClock() = default;
   /// `rows` are those of one rank in one launch, in any order; none gives a clock that changes nothing.
-  explicit CommonClock(std::vector<record::ClockRow> rows);
+  explicit CommonClock(std::vector<ClockRow> rows);
 
   /// Local time + offset, the offset interpolated linearly between the rows and held outside them.
   [[nodiscard]] std::int64_t to_common_ns(std::int64_t local_ns) const;
@@ -21,7 +21,7 @@ class CommonClock {
   [[nodiscard]] std::size_t measurements() const { return rows_.size(); }
 
  private:
-  std::vector<record::ClockRow> rows_;  // by local time
+  std::vector<ClockRow> rows_;  // by local time
 };
 
-}  // namespace lockstep::certify
+}  // namespace lockstep::record

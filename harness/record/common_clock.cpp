@@ -1,14 +1,14 @@
-#include "harness/certify/common_clock.hpp"
+#include "harness/record/common_clock.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <utility>
 
-namespace lockstep::certify {
+namespace lockstep::record {
 
-CommonClock::CommonClock(std::vector<record::ClockRow> rows) : rows_(std::move(rows)) {
+CommonClock::CommonClock(std::vector<ClockRow> rows) : rows_(std::move(rows)) {
   std::sort(rows_.begin(), rows_.end(),
-            [](const record::ClockRow& a, const record::ClockRow& b) { return a.local_ns < b.local_ns; });
+            [](const ClockRow& a, const ClockRow& b) { return a.local_ns < b.local_ns; });
 }
 
 std::int64_t CommonClock::to_common_ns(std::int64_t local_ns) const {
@@ -16,10 +16,10 @@ std::int64_t CommonClock::to_common_ns(std::int64_t local_ns) const {
     return local_ns;
   const auto after =
       std::upper_bound(rows_.begin(), rows_.end(), local_ns,
-                       [](std::int64_t time, const record::ClockRow& row) { return time < row.local_ns; });
+                       [](std::int64_t time, const ClockRow& row) { return time < row.local_ns; });
   if (after == rows_.begin())
     return local_ns + rows_.front().offset_ns;
-  const record::ClockRow& from = *(after - 1);
+  const ClockRow& from = *(after - 1);
   if (after == rows_.end())
     return local_ns + from.offset_ns;
   // Only differences become floating point: an offset itself may have more digits than a double holds.
@@ -31,9 +31,9 @@ std::int64_t CommonClock::to_common_ns(std::int64_t local_ns) const {
 
 std::int64_t CommonClock::bound_ns() const {
   std::int64_t bound = 0;
-  for (const record::ClockRow& row : rows_)
+  for (const ClockRow& row : rows_)
     bound = std::max(bound, row.bound_ns);
   return bound;
 }
 
-}  // namespace lockstep::certify
+}  // namespace lockstep::record

@@ -1,0 +1,23 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "harness/record/evidence.hpp"
+#include "harness/report/style.hpp"
+
+/// Stalls and incidents as people and machines read them. Internal to this room.
+namespace lockstep::report {
+
+/// One bullet a stall: where, how long, what and who made it so, how sure that is, and why.
+[[nodiscard]] std::string stall_lines(const std::vector<record::StallRow>& stalls, const Style& style);
+[[nodiscard]] nlohmann::ordered_json stall_json(const record::StallRow& stall);
+
+/// One bullet an incident: kind, culprit, confidence, the story, and what followed.
+[[nodiscard]] std::string incident_lines(const std::vector<record::IncidentRow>& incidents,
+                                         const Style& style);
+[[nodiscard]] nlohmann::ordered_json incident_json(const record::IncidentRow& incident);
+
+}  // namespace lockstep::report

@@ -1,0 +1,154 @@
+#include "harness/watch/incident_signs.hpp"
+
+#include <algorithm>
+#include <csignal>
+#include <map>
+
+#include <fmt/format.h>
+
+#include "harness/watch/incident_story.hpp"
+#include "harness/watch/names.hpp"
+#include "harness/watch/watchdog.hpp"
+
+namespace lockstep::watch {
+namespace {
+
+using record::IncidentRow;
+
+/// Hosts that are lost within this of each other were lost at once.
+constexpr std::int64_t kHostsTogetherNs = 2'000'000'000;
+
+bool is_victim(const RankEnd& end) {
+  return end.kind == RankEndKind::exited && (end.code == static_cast<int>(RankExit::deadline) ||
+                                             end.code == static_cast<int>(RankExit::transport_error));
+}
+
+/// It died by itself, and not of others.
+bool is_death(const RankEnd& end) {
+  if (end.kind == RankEndKind::killed)
+    return !end.on_request;
+  return end.kind == RankEndKind::exited && end.code != 0 && !is_victim(end);
+}
+
+/// The last stamp of each host, on the common clock.
+std::map<std::string, std::int64_t> last_signs(const LaunchView& view) {
+  std::map<std::string, std::int64_t> last;
+  const auto note = [&](std::uint32_t rank, std::int64_t local_ns) {
+    std::int64_t& at = last.try_emplace(view.host_of(rank), INT64_MIN).first->second;
+    at = std::max(at, view.clocks[rank].to_common_ns(local_ns));
+  };
+  for (const record::StepRow* row : view.steps)
+    note(row->rank, row->end_ns);
+  for (const record::CommRow* row : view.comms)
+    note(row->rank, std::max(row->begin_ns, row->end_ns));
+  return last;
+}
+
+}  // namespace
+
+std::optional<IncidentRow> find_wrong_data(const LaunchView& view, const LaunchFacts& facts) {
+  std::map<std::uint32_t, std::size_t> strayed;  // checksum_mismatch names the rank that differs
+  std::map<std::uint32_t, std::size_t> saw;      // wrong_value names a rank that saw it
+  const record::FailureRow* first = nullptr;
+  for (const record::FailureRow* row : view.failures) {
+    if (row->kind != "wrong_value" && row->kind != "checksum_mismatch")
+      continue;
+    if (first == nullptr || (row->step >= 0 && row->step < first->step))
+      first = row;
+    if (row->rank >= 0)
+      ++(row->kind == "wrong_value" ? saw : strayed)[static_cast<std::uint32_t>(row->rank)];
+  }
+  if (first == nullptr)
+    return std::nullopt;
+  IncidentRow row;
+  row.leg = view.leg->leg;
+  row.kind = "wrong_data";
+  row.detected_utc_ns = facts.detected_utc_ns;
+  row.step = first->step;
+  row.op = first->op;
+  for (const record::FailureRow* failure : view.failures) {
+    if (failure->kind == "wrong_value" && failure->utc_ns > 0 &&
+        (row.began_utc_ns == 0 || failure->utc_ns < row.began_utc_ns))
+      row.began_utc_ns = failure->utc_ns;
+  }
+  if (row.detected_utc_ns == 0)
+    row.detected_utc_ns = row.began_utc_ns;
+  row.first_symptom = first->message;
+  const std::map<std::uint32_t, std::size_t>& named = strayed.empty() ? saw : strayed;
+  std::vector<std::uint32_t> ranks;
+  for (const auto& [rank, count] : named)
+    ranks.push_back(rank);
+  const Place place = place_of(view, ranks);
+  row.culprit = place.name;
+  if (place.scope == Scope::none || place.scope == Scope::all) {
+    row.culprit.clear();
+    row.confidence = 0.5;
+    row.cause =
+        "reduced data were wrong on every rank that checked them: whose part of it was wrong, the "
+        "sums do not tell";
+  } else {
+    row.confidence = strayed.empty() ? 0.7 : 0.9;
+    row.cause = strayed.empty()
+                    ? fmt::format("wrong reduced data were seen on {} alone", place.name)
+                    : fmt::format("{} holds other reduced data than most of its group", place.name);
+  }
+  tell_story(row, view, std::nullopt);
+  row.ranks_hit = static_cast<std::uint32_t>(ranks.size());
+  return row;
+}
+
+std::vector<std::uint32_t> deaths(const LaunchView& view, const LaunchFacts& facts) {
+  std::vector<std::uint32_t> ranks;
+  const auto count = std::min<std::size_t>(facts.ranks.size(), view.rank_count());
+  for (std::uint32_t rank = 0; rank < count; ++rank) {
+    if (is_death(facts.ranks[rank]))
+      ranks.push_back(rank);
+  }
+  const auto when = [&facts](std::uint32_t rank) {
+    const std::int64_t utc = facts.ranks[rank].utc_ns;
+    return utc == 0 ? INT64_MAX : utc;
+  };
+  std::stable_sort(ranks.begin(), ranks.end(),
+                   [&](std::uint32_t a, std::uint32_t b) { return when(a) < when(b); });
+  return ranks;
+}
+
+void name_death(IncidentRow& row, const RankEnd& end, const std::string& who, bool several, bool stepped) {
+  const char* was = several ? "were" : "was";
+  if (end.kind == RankEndKind::exited) {
+    row.kind = stepped ? "rank_aborted" : "launch_failed";
+    row.cause = fmt::format("{} ended itself with exit code {}{}", who, end.code,
+                            stepped ? "" : " before the first step");
+    return;
+  }
+  const std::string signal = fmt::format("signal {} ({})", end.code, signal_name(end.code));
+  if (end.out_of_memory && end.code == SIGKILL) {
+    row.kind = "out_of_memory";
+    row.cause = fmt::format("{} {} killed by the kernel for want of memory", who, was);
+  } else if (end.code == SIGABRT) {
+    row.kind = "rank_aborted";
+    row.cause = fmt::format("{} aborted ({})", who, signal);
+  } else if (end.code == SIGSEGV || end.code == SIGBUS || end.code == SIGFPE || end.code == SIGILL) {
+    row.kind = "rank_crashed";
+    row.cause = fmt::format("{} crashed ({})", who, signal);
+  } else {
+    row.kind = "rank_killed";
+    row.cause = fmt::format("{} {} killed by {}, which this run did not send", who, was, signal);
+  }
+}
+
+bool lost_at_once(const LaunchView& view, const std::set<std::string>& hosts) {
+  const auto last = last_signs(view);
+  std::int64_t first_ns = INT64_MAX;
+  std::int64_t last_ns = INT64_MIN;
+  for (const std::string& host : hosts) {
+    const auto found = last.find(host);
+    if (found == last.end())
+      continue;
+    first_ns = std::min(first_ns, found->second);
+    last_ns = std::max(last_ns, found->second);
+  }
+  return first_ns > last_ns || last_ns - first_ns <= kHostsTogetherNs;
+}
+
+}  // namespace lockstep::watch

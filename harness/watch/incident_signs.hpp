@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "harness/record/evidence.hpp"
+#include "harness/watch/launch_facts.hpp"
+#include "harness/watch/launch_view.hpp"
+
+/// What single signs of trouble say. Internal to this room.
+namespace lockstep::watch {
+
+/// Whole row for reduced data that were wrong; nullopt when none were.
+[[nodiscard]] std::optional<record::IncidentRow> find_wrong_data(const LaunchView& view,
+                                                                 const LaunchFacts& facts);
+
+/// Ranks that died by themselves, and not of others, the first in time first; those whose time is not known
+/// last.
+[[nodiscard]] std::vector<std::uint32_t> deaths(const LaunchView& view, const LaunchFacts& facts);
+
+/// Fills kind and cause from how a process ended. `who`: as it is called; `several`: more than one rank;
+/// `stepped`: some rank had completed a step.
+void name_death(record::IncidentRow& row, const RankEnd& end, const std::string& who, bool several,
+                bool stepped);
+
+/// The last stamps of these hosts are near each other, as far as there are any.
+[[nodiscard]] bool lost_at_once(const LaunchView& view, const std::set<std::string>& hosts);
+
+}  // namespace lockstep::watch

@@ -1,0 +1,347 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "harness/watch/attribution.hpp"
+#include "tests/watch/synthetic_launch.hpp"
+
+namespace lockstep::watch {
+namespace {
+
+using record::Evidence;
+using record::StallRow;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+using testing::SizeIs;
+using tests::make_launch;
+using tests::Planted;
+using tests::SyntheticLaunch;
+using What = tests::Planted::What;
+
+constexpr std::uint32_t kStep = 20;  // without stamps of all ops
+constexpr std::uint32_t kStampedStep = 40;
+
+std::vector<StallRow> stalls_of(const Evidence& evidence) {
+  return attribute_stalls(view_of(evidence, 0));
+}
+
+/// The one stall of a launch in which these were planted.
+StallRow stall_of(const std::vector<Planted>& planted, SyntheticLaunch launch = {}) {
+  launch.planted = planted;
+  const Evidence evidence = make_launch(launch);
+  const std::vector<StallRow> stalls = stalls_of(evidence);
+  EXPECT_THAT(stalls, SizeIs(1));
+  return stalls.empty() ? StallRow{} : stalls.front();
+}
+
+Planted work(std::vector<std::uint32_t> ranks, double extra_s, std::uint32_t step = kStep) {
+  return {What::work, step, tests::kBackward, std::move(ranks), extra_s};
+}
+
+Planted moving(std::uint32_t op, std::vector<std::uint32_t> ranks, double extra_s,
+               std::uint32_t step = kStep) {
+  return {What::moving, step, op, std::move(ranks), extra_s};
+}
+
+/// Probes of one pair of first ranks that fell into the step suffer.
+void disturb_probes(Evidence& evidence, std::uint32_t rank, std::uint32_t peer, std::uint32_t step,
+                    std::uint32_t lost, std::int64_t rtt_max_ns) {
+  for (const record::StepRow& row : evidence.steps)
+    for (record::ProbeRow& probe : evidence.probes)
+      if (row.rank == rank && row.step == step && probe.rank == rank && probe.peer == peer &&
+          probe.begin_ns < row.end_ns && probe.end_ns > row.begin_ns) {
+        probe.lost = lost;
+        probe.rtt_max_ns = rtt_max_ns;
+      }
+}
+
+TEST(Attribution, ARankThatComputedLonger) {
+  const StallRow stall = stall_of({work({5}, 0.2)});
+  EXPECT_EQ(stall.step, kStep);
+  EXPECT_EQ(stall.cause, "slow_compute");
+  EXPECT_EQ(stall.culprit, "rank 5 on b1");
+  EXPECT_GE(stall.confidence, 0.8);
+  EXPECT_EQ(stall.op, static_cast<std::int32_t>(tests::kBucket0));  // others waited there
+  EXPECT_EQ(stall.phase, "backward");
+  EXPECT_THAT(stall.why, HasSubstr("computed 265 ms"));
+  EXPECT_THAT(stall.why, HasSubstr("others waited"));
+}
+
+TEST(Attribution, TheSameWithoutClocks) {
+  const StallRow stall = stall_of({work({5}, 0.2)}, {.clocks = false});
+  EXPECT_EQ(stall.cause, "slow_compute");
+  EXPECT_EQ(stall.culprit, "rank 5 on b1");
+  EXPECT_GE(stall.confidence, 0.8);
+}
+
+TEST(Attribution, TheCriticalPathNamesTheOp) {
+  const StallRow stall = stall_of({work({5}, 0.2, kStampedStep)});
+  EXPECT_EQ(stall.culprit, "rank 5 on b1");
+  EXPECT_EQ(stall.op, static_cast<std::int32_t>(tests::kBackward));
+  EXPECT_GE(stall.confidence, 0.9);
+  EXPECT_THAT(stall.why, HasSubstr("critical path: layer0.backward on rank 5"));
+}
+
+TEST(Attribution, ARankIsFoundThroughItsReplica) {
+  // Rank 5 is late for its tensor-parallel peer 4, and so both are late for everybody.
+  const StallRow stall = stall_of({{What::work, kStep, tests::kForward, {5}, 0.2}}, {.tensor_parallel = 2});
+  EXPECT_EQ(stall.cause, "slow_compute");
+  EXPECT_EQ(stall.culprit, "rank 5 on b1");
+  EXPECT_GE(stall.confidence, 0.8);
+}
+
+TEST(Attribution, AllRanksOfAHost) {
+  const StallRow stall = stall_of({work({2, 3}, 0.2)});
+  EXPECT_EQ(stall.cause, "slow_host");
+  EXPECT_EQ(stall.culprit, "host a2");
+  EXPECT_GE(stall.confidence, 0.8);
+}
+
+TEST(Attribution, AllHostsOfASite) {
+  const StallRow stall = stall_of({work({4, 5, 6, 7}, 0.2)});
+  EXPECT_EQ(stall.cause, "slow_host");
+  EXPECT_EQ(stall.culprit, "site B");
+}
+
+TEST(Attribution, AllRanksTogetherAreNoOnesFault) {
+  const StallRow stall = stall_of({work({}, 0.2)});
+  EXPECT_EQ(stall.cause, "slow_compute");
+  EXPECT_EQ(stall.culprit, "");
+  EXPECT_LE(stall.confidence, 0.6);
+  EXPECT_THAT(stall.why, HasSubstr("all 8 ranks"));
+}
+
+TEST(Attribution, APauseBetweenStepsIsTheHostsAndNoComputing) {
+  const StallRow stall = stall_of({{What::pause, kStep, 0, {6}, 0.15}});
+  EXPECT_EQ(stall.cause, "slow_host");
+  EXPECT_EQ(stall.culprit, "rank 6 on b2");
+  EXPECT_GE(stall.confidence, 0.8);
+  EXPECT_THAT(stall.why, HasSubstr("between two steps"));
+}
+
+TEST(Attribution, ACheckpointIsNamed) {
+  SyntheticLaunch launch;
+  launch.planted = {{What::pause, kStep, 0, {6}, 0.15}};
+  Evidence evidence = make_launch(launch);
+  for (const record::StepRow& row : evidence.steps)
+    if (row.rank == 6 && row.step == kStep)
+      evidence.checkpoints.push_back({.leg = 0,
+                                      .rank = 6,
+                                      .action = "save",
+                                      .step = kStep,
+                                      .begin_ns = row.begin_ns - 140'000'000,
+                                      .end_ns = row.begin_ns - 10'000'000,
+                                      .verified = 1});
+  const std::vector<StallRow> stalls = stalls_of(evidence);
+  ASSERT_THAT(stalls, SizeIs(1));
+  EXPECT_THAT(stalls.front().why, HasSubstr("130 ms of them saving a checkpoint"));
+}
+
+TEST(Attribution, ASlowNetworkInsideASite) {
+  const StallRow stall = stall_of({moving(tests::kActivations, {2, 3}, 0.2)}, {.tensor_parallel = 2});
+  EXPECT_EQ(stall.cause, "slow_lan");
+  EXPECT_EQ(stall.culprit, "host a2");
+  EXPECT_EQ(stall.op, static_cast<std::int32_t>(tests::kActivations));
+  EXPECT_EQ(stall.phase, "forward");
+  EXPECT_GE(stall.confidence, 0.6);
+}
+
+TEST(Attribution, ASlowLinkBetweenTwoSitesIsThatPair) {
+  const StallRow stall = stall_of({moving(tests::kBucket1, {}, 0.3)}, {.probes_per_s = 0.0});
+  EXPECT_EQ(stall.cause, "slow_wan");
+  EXPECT_EQ(stall.culprit, "A - B");
+  EXPECT_EQ(stall.op, static_cast<std::int32_t>(tests::kBucket1));
+  EXPECT_GE(stall.confidence, 0.7);
+  EXPECT_LE(stall.confidence, 0.9);  // nothing but the transfer tells it
+}
+
+TEST(Attribution, ProbesThatSufferedConfirmTheLink) {
+  SyntheticLaunch launch;
+  launch.planted = {moving(tests::kBucket1, {}, 0.3)};
+  Evidence evidence = make_launch(launch);
+  disturb_probes(evidence, 0, 4, kStep, 0, 290'000'000);
+  const std::vector<StallRow> stalls = stalls_of(evidence);
+  ASSERT_THAT(stalls, SizeIs(1));
+  EXPECT_EQ(stalls.front().culprit, "A - B");
+  EXPECT_GE(stalls.front().confidence, 0.9);
+  EXPECT_THAT(stalls.front().why, HasSubstr("longest round trip 290 ms"));
+}
+
+TEST(Attribution, ProbesThatSawNothingSpeakAgainstTheLink) {
+  const StallRow with = stall_of({moving(tests::kBucket1, {}, 0.3)});
+  EXPECT_EQ(with.cause, "slow_wan");
+  EXPECT_LE(with.confidence, 0.65);
+  EXPECT_THAT(with.why, HasSubstr("probes between the sites saw nothing"));
+}
+
+const std::vector<tests::SyntheticHost> kThreeSites = {{"A", "a1", 2}, {"B", "b1", 2}, {"C", "c1", 2}};
+
+TEST(Attribution, OfThreeSitesTheProbesTellThePair) {
+  SyntheticLaunch launch{.hosts = kThreeSites};
+  launch.planted = {moving(tests::kBucket0, {}, 0.3)};
+  Evidence evidence = make_launch(launch);
+  const std::vector<StallRow> blind = stalls_of(evidence);
+  ASSERT_THAT(blind, SizeIs(1));
+  EXPECT_EQ(blind.front().culprit, "A, B, C");
+  EXPECT_LE(blind.front().confidence, 0.6);
+
+  disturb_probes(evidence, 2, 4, kStep, 3, 12'000'000);
+  const std::vector<StallRow> told = stalls_of(evidence);
+  EXPECT_EQ(told.front().cause, "slow_wan");
+  EXPECT_EQ(told.front().culprit, "B - C");
+  EXPECT_GE(told.front().confidence, 0.9);
+  EXPECT_THAT(told.front().why, HasSubstr("probes B - C in that time: 6 of 8 lost"));
+
+  disturb_probes(evidence, 0, 4, kStep, 3, 12'000'000);
+  EXPECT_EQ(stalls_of(evidence).front().culprit, "site C");
+}
+
+TEST(Attribution, ATransportThreadThatSlept) {
+  const Planted late{What::launch, kStep, tests::kBucket0, {3}, 0.2};
+  const StallRow clocked = stall_of({late});
+  EXPECT_EQ(clocked.cause, "late_launch");
+  EXPECT_EQ(clocked.culprit, "rank 3 on a2");
+  EXPECT_EQ(clocked.op, static_cast<std::int32_t>(tests::kBucket0));
+  EXPECT_GE(clocked.confidence, 0.7);
+  const StallRow blind = stall_of({late}, {.clocks = false});
+  EXPECT_EQ(blind.cause, "late_launch");
+  EXPECT_EQ(blind.culprit, "rank 3 on a2");
+  EXPECT_LT(blind.confidence, clocked.confidence);
+}
+
+TEST(Attribution, TheStampsOfAllOpsShowTheLateEntry) {
+  const StallRow stall = stall_of({{What::launch, kStampedStep, tests::kBucket0, {3}, 0.2}});
+  EXPECT_EQ(stall.cause, "late_launch");
+  EXPECT_GE(stall.confidence, 0.9);
+  EXPECT_THAT(stall.why, HasSubstr("a late begin of bucket0.all_reduce on rank 3"));
+}
+
+TEST(Attribution, ARankThatWasStoppedWithinATransferIsNoSlowLink) {
+  const StallRow stall =
+      stall_of({{What::work, kStep, tests::kBackward2, {4}, 0.3}, moving(tests::kBucket0, {}, 0.3)});
+  EXPECT_EQ(stall.cause, "slow_compute");
+  EXPECT_EQ(stall.culprit, "rank 4 on b1");
+  EXPECT_LE(stall.confidence, 0.9);
+}
+
+TEST(Attribution, TwoCausesOfTheSameSizeAreToldAndNotDecided) {
+  // One after the other: each is about half of it.
+  const StallRow stall =
+      stall_of({{What::work, kStep, tests::kForward, {6}, 0.2}, moving(tests::kBucket1, {}, 0.19)});
+  EXPECT_LE(stall.confidence, 0.4);
+  EXPECT_THAT(stall.why, HasSubstr("explains about as much"));
+}
+
+TEST(Attribution, APauseOfAllRanksIsNotBlamedForASlowLink) {
+  // Such as a checkpoint before the step: nobody waited for anybody.
+  const StallRow stall =
+      stall_of({{What::pause, kStep, 0, {}, 0.25}, moving(tests::kBucket1, {}, 0.3)}, {.probes_per_s = 0.0});
+  EXPECT_EQ(stall.cause, "slow_wan");
+  EXPECT_GE(stall.confidence, 0.7);
+}
+
+TEST(Attribution, RanksWithoutAHostInCommonAreBlamedWithLessConfidence) {
+  const StallRow stall = stall_of({work({1, 4}, 0.2)});
+  EXPECT_EQ(stall.culprit, "ranks 1, 4");
+  EXPECT_LE(stall.confidence, 0.6);
+}
+
+TEST(Attribution, WhenRanksLeaveATransferApartTheClockKeepsAnInnocentRankOutOfIt) {
+  SyntheticLaunch launch{.probes_per_s = 0.0};
+  launch.planted = {moving(tests::kBucket1, {}, 0.3)};
+  Evidence evidence = make_launch(launch);
+  // Rank 2 had what it needed early; so it spent the shortest time in it, as if it had come last.
+  for (record::CommRow& row : evidence.comms) {
+    if (row.step != kStep || row.op != tests::kBucket1)
+      continue;
+    if (row.rank == 2) {
+      row.end_ns -= 295'000'000;
+      row.wait_ns = 0;
+    } else {
+      row.wait_ns += 295'000'000;
+    }
+  }
+  const std::vector<StallRow> clocked = stalls_of(evidence);
+  ASSERT_THAT(clocked, SizeIs(1));
+  EXPECT_EQ(clocked.front().cause, "slow_wan");
+  EXPECT_EQ(clocked.front().culprit, "A - B");
+  EXPECT_GE(clocked.front().confidence, 0.6);
+  EXPECT_LE(clocked.front().confidence, 0.75);
+
+  // A clock that is wrong by more than the stall is not asked, and what remains is not trusted.
+  for (record::ClockRow& row : evidence.clock)
+    row.bound_ns = 400'000'000;
+  const std::vector<StallRow> vague = stalls_of(evidence);
+  ASSERT_THAT(vague, SizeIs(1));
+  EXPECT_LE(vague.front().confidence, 0.6);
+}
+
+TEST(Attribution, ClocksThatContradictTheTimesLowerConfidence) {
+  SyntheticLaunch launch;
+  launch.planted = {{What::pause, kStep, 0, {6}, 0.15}};
+  Evidence evidence = make_launch(launch);
+  EXPECT_GE(stalls_of(evidence).front().confidence, 0.8);
+  // By its clock rank 6, which all others waited for, came as early as they did.
+  for (record::CommRow& row : evidence.comms)
+    if (row.rank == 6 && row.step == kStep) {
+      row.begin_ns -= 150'000'000;
+      row.end_ns -= 150'000'000;
+    }
+  const StallRow stall = stalls_of(evidence).front();
+  EXPECT_LE(stall.confidence, 0.4);
+  EXPECT_THAT(stall.why, HasSubstr("without the clocks it looks like slow_host of rank 6 on b2"));
+}
+
+TEST(Attribution, NoiseBlamesNobody) {
+  // Every op of every rank varies by a third: steps are long because of many small things.
+  const Evidence evidence = make_launch({.steps = 300, .noise = 0.35});
+  const LaunchView view = view_of(evidence, 0);
+  // A rule so strict that ordinary noise is called a stall.
+  const std::vector<StallRow> stalls =
+      attribute_stalls(view, {.mad_multiple = 1.5, .relative_floor = 0.05, .absolute_floor_s = 1e-4});
+  ASSERT_GT(stalls.size(), 5U);
+  for (const StallRow& stall : stalls)
+    EXPECT_LE(stall.confidence, 0.5) << stall.step << ": " << stall.cause << ", " << stall.culprit << ", "
+                                     << stall.why;
+}
+
+TEST(Attribution, AnEvenLaunchHasNoStalls) {
+  EXPECT_THAT(stalls_of(make_launch({})), IsEmpty());
+}
+
+TEST(Attribution, WhatNothingExplainsIsUnknown) {
+  Evidence evidence = make_launch({});
+  for (record::StepRow& row : evidence.steps)
+    if (row.step == kStep) {  // longer, by nothing that was measured
+      row.end_ns += 200'000'000;
+      row.exposed_ns += 200'000'000;
+    }
+  const std::vector<StallRow> stalls = stalls_of(evidence);
+  ASSERT_THAT(stalls, SizeIs(1));
+  EXPECT_EQ(stalls.front().cause, "unknown");
+  EXPECT_EQ(stalls.front().culprit, "");
+  EXPECT_EQ(stalls.front().confidence, 0.0);
+  EXPECT_THAT(stalls.front().why, Not(IsEmpty()));
+}
+
+TEST(Attribution, FewStepsAreALittleEvidence) {
+  const StallRow few = stall_of({work({5}, 0.2, 5)}, {.steps = 7, .stamped_steps = 0});
+  EXPECT_EQ(few.culprit, "rank 5 on b1");
+  EXPECT_LE(few.confidence, 0.6);
+}
+
+TEST(Attribution, StepsThatSomeRankDidNotCompleteAreNotJudged) {
+  Evidence evidence = make_launch({.planted = {work({5}, 0.2)}});
+  std::erase_if(evidence.steps,
+                [](const record::StepRow& row) { return row.step == kStep && row.rank == 2; });
+  EXPECT_THAT(stalls_of(evidence), IsEmpty());
+}
+
+TEST(Attribution, ARankAloneNeedsNobodyThatWaits) {
+  const StallRow stall = stall_of({work({0}, 0.2)}, {.hosts = {{"A", "a1", 1}}});
+  EXPECT_EQ(stall.cause, "slow_compute");
+  EXPECT_EQ(stall.culprit, "rank 0 on a1");
+}
+
+}  // namespace
+}  // namespace lockstep::watch
