@@ -15,6 +15,7 @@
 #include "harness/record/run_file.hpp"
 #include "harness/report/style.hpp"
 #include "harness/report/summary.hpp"
+#include "harness/watch/analysis.hpp"
 
 namespace lockstep::app {
 
@@ -77,7 +78,9 @@ void merge_by_hand(const plan::Plan& plan, const record::LegRow& row, const Rank
     end.leg = row.leg;
     end.outcome = outcome;
     end.ended_utc_ns = utc_ns();
-    merger.finish(end);
+    merger.finish(end, [&row](const record::Evidence& launch) {
+      return watch::analyse_launch(launch, row.leg);
+    });
     writer.close();
   }
   const report::RunSummary summary =

@@ -226,7 +226,8 @@ Result run(const plan::Plan& plan, const Options& options, const ResultsFolder& 
   TimeLeft time_left(launches, expected_leg_s(plan, options.expected_step_s));
   if (earlier)
     take_in_earlier(time_left, launches, *earlier);
-  LegRunner runner(plan, options, folder, stop, writer, time_left, on_progress);
+  const auto incidents = earlier ? static_cast<std::uint32_t>(earlier->evidence.incidents.size()) : 0U;
+  LegRunner runner(plan, options, folder, stop, writer, time_left, on_progress, incidents);
   Attempts attempts(plan, options, folder, stop, runner);
   std::uint32_t next_index = first_free_index(launches, earlier);
   Result result;

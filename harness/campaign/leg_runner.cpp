@@ -9,11 +9,13 @@
 #include <poll.h>
 
 #include "harness/campaign/guarded_process.hpp"
+#include "harness/campaign/process_watch.hpp"
 #include "harness/campaign/stall_watch.hpp"
 #include "harness/core/clock.hpp"
 #include "harness/core/error.hpp"
 #include "harness/core/posix.hpp"
 #include "harness/core/units.hpp"
+#include "harness/watch/analysis.hpp"
 
 namespace lockstep::campaign {
 namespace {
@@ -56,20 +58,23 @@ struct LegRunner::Running {
   Sight last_sight;
   Drills* drills = nullptr;
   StallWatch stalls;
+  ProcessWatch processes;
+  std::int64_t ended_by_us_utc_ns = 0;  ///< 0: the launch ended by itself
   std::string stall;
   bool stall_told = false;
 };
 
 LegRunner::LegRunner(const plan::Plan& plan, const Options& options, const ResultsFolder& folder,
                      StopSignals& stop, record::RunFileWriter& writer, TimeLeft& time_left,
-                     const ProgressCallback& on_progress)
+                     const ProgressCallback& on_progress, std::uint32_t first_incident)
     : plan_(plan),
       options_(options),
       folder_(folder),
       stop_(stop),
       writer_(writer),
       time_left_(time_left),
-      on_progress_(on_progress) {}
+      on_progress_(on_progress),
+      next_incident_(first_incident) {}
 
 LegResult LegRunner::run(const Launch& launch, std::uint32_t launches, const std::vector<HostSlots>& hosts,
                          Drills& drills) {
@@ -126,6 +131,7 @@ LegRunner::Running LegRunner::start(const Launch& launch, std::uint32_t launches
       .overdue = {},
       .last_sight = {},
       .stalls = StallWatch(options_.poll_interval_s),
+      .processes = ProcessWatch(folder_.journals_folder(row)),
       .stall = {}};
 }
 
@@ -138,17 +144,20 @@ void LegRunner::follow(Running& running) {
       ask_to_stop(running);
     if (stop_.wish() == StopWish::at_once ||
         (running.stop_by_ns > 0 && monotonic_ns() >= running.stop_by_ns)) {
+      running.ended_by_us_utc_ns = utc_ns();
       running.end = running.process.stop();
       return;
     }
     running.end = running.process.poll_end();
     running.last_sight = running.journals.look();
+    running.processes.look();
     running.steps_done = running.merger.poll();
     watch_stalls(running);
     make_faults(running);
     if (const auto overdue = running.watch.observe(monotonic_ns(), running.last_sight);
         overdue && !running.end) {
       running.overdue = overdue;
+      running.ended_by_us_utc_ns = utc_ns();
       running.end = running.process.stop();
       return;
     }
@@ -241,7 +250,8 @@ LegResult LegRunner::close(Running& running) {
   end.exit_status = running.end->exit_status;
   end.ended_utc_ns = utc_ns();
   end.message = result.diagnosis ? result.diagnosis->message : "";
-  result.end = running.merger.finish(end);
+  result.end = running.merger.finish(
+      end, [&](const record::Evidence& launch) { return conclude(running, launch, result); });
   if (result.diagnosis && result.end.outcome == "failed") {
     record::FailureRow failure;
     failure.leg = running.row.leg;
@@ -270,6 +280,30 @@ LegResult LegRunner::close(Running& running) {
     on_progress_(progress);
   }
   return result;
+}
+
+record::Conclusions LegRunner::conclude(Running& running, const record::Evidence& launch,
+                                        LegResult& result) {
+  running.processes.look();
+  watch::LaunchFacts facts;
+  facts.exit_status = running.end->exit_status;
+  facts.ranks = running.processes.ends(launch.ranks, running.ended_by_us_utc_ns);
+  if (!launch.leg_ends.empty() && launch.leg_ends.front().outcome == "failed")
+    facts.lost_hosts = running.processes.silent_hosts(launch.ranks);
+  if (running.overdue)
+    facts.overdue_phase = record::to_string(running.last_sight.furthest);
+  facts.interrupted = result.interrupted;
+  facts.detected_utc_ns = running.ended_by_us_utc_ns;
+  record::Conclusions conclusions = watch::analyse_launch(launch, running.row.leg, facts);
+  for (record::IncidentRow& incident : conclusions.incidents) {
+    incident.incident = next_incident_++;
+    const std::set<std::string> hosts = hosts_to_blame(incident, launch.ranks);
+    result.failed_hosts.insert(hosts.begin(), hosts.end());
+    note("incident", static_cast<std::int32_t>(running.row.leg),
+         fmt::format("incident {}: {}", incident.incident,
+                     incident.story.empty() ? incident.cause : incident.story));
+  }
+  return conclusions;
 }
 
 void LegRunner::tell(Running& running, Progress::Moment moment, const Sight& sight) {

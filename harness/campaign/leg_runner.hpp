@@ -31,7 +31,8 @@ struct LegResult {
 class LegRunner {
  public:
   LegRunner(const plan::Plan& plan, const Options& options, const ResultsFolder& folder, StopSignals& stop,
-            record::RunFileWriter& writer, TimeLeft& time_left, const ProgressCallback& on_progress);
+            record::RunFileWriter& writer, TimeLeft& time_left, const ProgressCallback& on_progress,
+            std::uint32_t first_incident);
 
   /// `launches`: of the whole campaign, for progress. `hosts`: see hosts_of_leg(). `drills`: of its leg and
   /// round. Throws RunError when evidence cannot be written; the launch has then been ended.
@@ -51,6 +52,8 @@ class LegRunner {
   void follow(Running& running);
   void ask_to_stop(Running& running);
   LegResult close(Running& running);
+  /// What is found out from the launch's rows; fills in who is to blame.
+  record::Conclusions conclude(Running& running, const record::Evidence& launch, LegResult& result);
   void tell(Running& running, Progress::Moment moment, const Sight& sight);
 
   const plan::Plan& plan_;
@@ -60,6 +63,7 @@ class LegRunner {
   record::RunFileWriter& writer_;
   TimeLeft& time_left_;
   const ProgressCallback& on_progress_;
+  std::uint32_t next_incident_ = 0;
 };
 
 }  // namespace lockstep::campaign

@@ -36,31 +36,19 @@ bool exists(const std::string& path) {
   return ::stat(path.c_str(), &info) == 0;
 }
 
-template <class Row>
-void append_all(RunFileWriter& writer, const std::vector<Row>& rows) {
-  writer.append(std::span<const Row>(rows));
-}
-
-template <class Row>
-void append_one(RunFileWriter& writer, const Row& row) {
-  writer.append(std::span<const Row>(&row, 1));
-}
-
 }  // namespace
 
 struct LegMerger::State {
-  State(RunFileWriter& to, LegRow launch, std::string from, MergeOptions how)
+  State(RunFileWriter& to, LegRow launch, std::string from)
       : writer(to),
         leg(std::move(launch)),
         folder(std::move(from)),
-        options(how),
         journals(leg.ranks),
         why_not(leg.ranks) {}
 
   RunFileWriter& writer;
   LegRow leg;
   std::string folder;
-  MergeOptions options;
   std::vector<std::optional<JournalReader>> journals;  ///< by rank
   std::vector<std::string> why_not;                    ///< why there is no journal of this rank
   std::uint32_t opened = 0;
@@ -68,7 +56,7 @@ struct LegMerger::State {
   std::vector<GraphRow> graph;
   std::map<std::string, PartIndex> groups;
   std::uint32_t next_step = 0;
-  std::vector<StepSpan> steady;
+  Evidence rows;  ///< all that was appended
   bool finished = false;
 
   // Reused from step to step.
@@ -85,7 +73,18 @@ struct LegMerger::State {
   void append_ranks(LegEndRow& end);
   [[nodiscard]] std::uint64_t part_key(const step::CommStamp& comm, std::uint32_t rank) const;
   void compare_data(std::uint32_t step);
-  void note_steady(std::uint32_t step);
+
+  template <class Row>
+  void append(const std::vector<Row>& more, std::vector<Row> Evidence::* table) {
+    writer.append(std::span<const Row>(more));
+    std::vector<Row>& kept = rows.*table;
+    kept.insert(kept.end(), more.begin(), more.end());
+  }
+  template <class Row>
+  void append(const Row& row, std::vector<Row> Evidence::* table) {
+    writer.append(std::span<const Row>(&row, 1));
+    (rows.*table).push_back(row);
+  }
 };
 
 bool LegMerger::State::open_new_journals() {
@@ -120,9 +119,9 @@ void LegMerger::State::take_in(std::uint32_t rank, JournalReader journal) {
     graph = meta.graph;
     for (GraphRow& row : graph)
       row.leg = leg.leg;
-    append_all(writer, graph);
+    append(graph, &Evidence::graph);
   }
-  append_all(writer, meta.provenance);
+  append(meta.provenance, &Evidence::provenance);
   for (const auto& [group, ranks] : meta.parts) {
     PartIndex& index = groups[group];
     index.of_rank.resize(leg.ranks, kNoPart);
@@ -194,7 +193,6 @@ void LegMerger::State::gather_step(std::uint32_t step) {
     step_rows.push_back(row);
   }
   compare_data(step);
-  note_steady(step);
 }
 
 void LegMerger::State::compare_data(std::uint32_t step) {
@@ -210,33 +208,12 @@ void LegMerger::State::compare_data(std::uint32_t step) {
       parts[part].push_back({entry.rank, entry.stamp->checksum});
   }
   for (const auto& [part, checksums] : parts)
-    append_all(writer, compare_checksums(leg.leg, step, group->first, checksums));
-}
-
-/// Keeps the step for the stall rule when every rank that left a journal completed it.
-void LegMerger::State::note_steady(std::uint32_t step) {
-  StepSpan span{.step = step};
-  std::uint32_t completed = 0;
-  for (const RankStep& entry : ranks_step) {
-    if (!entry.stamp)
-      continue;
-    if ((entry.stamp->flags & step::kStepWarmup) != 0)
-      return;
-    ++completed;
-    const std::int64_t length_ns = entry.stamp->end_ns - entry.stamp->begin_ns;
-    if (completed == 1 || length_ns > span.length_ns) {
-      span.length_ns = length_ns;
-      span.slowest_rank = entry.rank;
-      span.begin_ns = entry.stamp->begin_ns;
-    }
-  }
-  if (completed > 0 && completed == opened)
-    steady.push_back(span);
+    append(compare_checksums(leg.leg, step, group->first, checksums), &Evidence::failures);
 }
 
 void LegMerger::State::flush_rows() {
-  append_all(writer, step_rows);
-  append_all(writer, comm_rows);
+  append(step_rows, &Evidence::steps);
+  append(comm_rows, &Evidence::comms);
   step_rows.clear();
   comm_rows.clear();
 }
@@ -257,12 +234,12 @@ void LegMerger::State::append_leftovers() {
     std::vector<OpRow> ops;
     for (const step::OpStamp& stamp : journal.ops())
       ops.push_back({leg.leg, rank, stamp.step, stamp.op, stamp.begin_ns, stamp.end_ns});
-    append_all(writer, ops);
-    append_all(writer, journal.clock());
-    append_all(writer, journal.failures());
-    append_all(writer, journal.checkpoints());
-    append_all(writer, journal.probes());
-    append_all(writer, journal.drills());
+    append(ops, &Evidence::ops);
+    append(journal.clock(), &Evidence::clock);
+    append(journal.failures(), &Evidence::failures);
+    append(journal.checkpoints(), &Evidence::checkpoints);
+    append(journal.probes(), &Evidence::probes);
+    append(journal.drills(), &Evidence::drills);
     const std::uint32_t dropped =
         journal.dropped_clock_rows() + journal.dropped_failures() + journal.dropped_others();
     if (dropped > 0) {
@@ -272,13 +249,13 @@ void LegMerger::State::append_leftovers() {
                       "journal",
                       journal.dropped_failures(), journal.dropped_clock_rows(), journal.dropped_others(),
                       rank));
-      append_one(writer, row);
+      append(row, &Evidence::failures);
     }
     if (journal.meta().graph != journals[*graph_rank]->meta().graph) {
       const FailureRow row =
           make_failure(leg.leg, static_cast<std::int32_t>(rank), "graph_mismatch",
                        fmt::format("rank {} ran another step graph than rank {}", rank, *graph_rank));
-      append_one(writer, row);
+      append(row, &Evidence::failures);
     }
   }
 }
@@ -287,7 +264,7 @@ void LegMerger::State::append_leftovers() {
 void LegMerger::State::append_ranks(LegEndRow& end) {
   std::vector<std::uint32_t> missing;
   std::vector<std::uint32_t> partial;
-  std::vector<RankRow> rows;
+  std::vector<RankRow> found;
   for (std::uint32_t rank = 0; rank < leg.ranks; ++rank) {
     RankRow row;
     if (journals[rank])
@@ -300,16 +277,16 @@ void LegMerger::State::append_ranks(LegEndRow& end) {
       const FailureRow failure =
           make_failure(leg.leg, static_cast<std::int32_t>(rank), "missing_evidence",
                        fmt::format("nothing is known of rank {}: {}", rank, why_not[rank]));
-      append_one(writer, failure);
+      append(failure, &Evidence::failures);
     } else if (journals[rank]->is_complete()) {
       row.state = "complete";
     } else {
       row.state = "partial";
       partial.push_back(rank);
     }
-    rows.push_back(std::move(row));
+    found.push_back(std::move(row));
   }
-  append_all(writer, rows);
+  append(found, &Evidence::ranks);
 
   end.leg = leg.leg;
   end.journals = opened;
@@ -326,9 +303,9 @@ void LegMerger::State::append_ranks(LegEndRow& end) {
   end.message = end.message.empty() ? message : end.message + "; " + message;
 }
 
-LegMerger::LegMerger(RunFileWriter& writer, const LegRow& leg, std::string folder, MergeOptions options)
-    : state_(std::make_shared<State>(writer, leg, std::move(folder), options)) {
-  append_one(writer, leg);
+LegMerger::LegMerger(RunFileWriter& writer, const LegRow& leg, std::string folder)
+    : state_(std::make_shared<State>(writer, leg, std::move(folder))) {
+  state_->append(leg, &Evidence::legs);
   writer.flush();
 }
 
@@ -357,17 +334,20 @@ bool LegMerger::is_whole() const {
                      [](const auto& journal) { return journal.has_value() && journal->is_complete(); });
 }
 
-LegEndRow LegMerger::finish(LegEndRow end) {
+LegEndRow LegMerger::finish(LegEndRow end, const Analyst& analyst) {
   State& state = *state_;
   poll();
   state.finished = true;
   state.append_leftovers();
   state.append_ranks(end);
-  append_all(state.writer, find_stalls(state.leg.leg, state.steady,
-                                       {.relative_floor = state.options.stall_relative_floor,
-                                        .absolute_floor_s = state.options.stall_absolute_floor_s}));
+  state.rows.leg_ends = {end};
+  if (analyst) {
+    const Conclusions conclusions = analyst(state.rows);
+    state.append(conclusions.stalls, &Evidence::stalls);
+    state.append(conclusions.incidents, &Evidence::incidents);
+  }
   state.writer.flush();
-  append_one(state.writer, end);  // once it can be seen, so can all the rest
+  state.writer.append(std::span<const LegEndRow>(&end, 1));  // once it can be seen, so can all the rest
   state.writer.flush();
   return end;
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -12,11 +13,13 @@
 
 namespace lockstep::record {
 
-/// How slow a step has to be to count as a stall (see stats::StallRule for the rule itself).
-struct MergeOptions {
-  double stall_relative_floor = 0.2;
-  double stall_absolute_floor_s = 1e-3;
+/// What is found out about a launch from all of its rows together.
+struct Conclusions {
+  std::vector<StallRow> stalls;
+  std::vector<IncidentRow> incidents;
 };
+/// Gets the rows of one launch, its LegEndRow among them. See watch::analyse_launch.
+using Analyst = std::function<Conclusions(const Evidence& launch)>;
 
 /// Brings the journals of one launch into the run file: step by step while it runs, the rest when it has
 /// ended. A step is appended once every rank has completed it (then its waiting times are known), or at
@@ -29,7 +32,7 @@ struct MergeOptions {
 class LegMerger {
  public:
   /// Appends the LegRow at once. `folder` is where the ranks leave their journals; it need not exist yet.
-  LegMerger(RunFileWriter& writer, const LegRow& leg, std::string folder, MergeOptions options = {});
+  LegMerger(RunFileWriter& writer, const LegRow& leg, std::string folder);
   /// Appends what has become complete since the last call; flushes. Returns the least number of steps that
   /// every rank has completed. Cheap enough to be called several times a second.
   std::uint32_t poll();
@@ -38,10 +41,12 @@ class LegMerger {
   /// Appends everything else: steps that not every rank completed, op stamps, clocks, failures found in
   /// journals (and `dropped_rows` when some found no room, `graph_mismatch` when ranks ran different graphs),
   /// all ranks with their state (a rank without a usable journal is `missing`, with a failure row
-  /// `missing_evidence`), stalls among the steady steps; then the LegEndRow, whose journal counts it fills in
+  /// `missing_evidence`), and what the analyst concludes; then the LegEndRow, whose journal counts it fills in
   /// itself. An outcome `completed` turns into `failed` when a journal is missing or partial. Call it once,
   /// last.
-  LegEndRow finish(LegEndRow end);
+  ///
+  /// All rows of the launch are in memory for the analyst: about 60 bytes a step, rank and communication.
+  LegEndRow finish(LegEndRow end, const Analyst& analyst = {});
 
  private:
   struct State;

@@ -79,26 +79,4 @@ std::vector<FailureRow> compare_checksums(std::uint32_t leg, std::uint32_t step,
   return rows;
 }
 
-std::vector<StallRow> find_stalls(std::uint32_t leg, std::span<const StepSpan> steady,
-                                  const stats::StallRule& rule) {
-  std::vector<double> times_s;
-  times_s.reserve(steady.size());
-  for (const StepSpan& span : steady)
-    times_s.push_back(seconds_from_ns(span.length_ns));
-  const stats::StallThreshold threshold = rule.threshold(times_s);
-  std::vector<StallRow> stalls;
-  for (std::size_t i = 0; i < steady.size(); ++i) {
-    if (!threshold.is_stall(times_s[i]))
-      continue;
-    stalls.push_back({.leg = leg,
-                      .step = steady[i].step,
-                      .rank = steady[i].slowest_rank,
-                      .begin_ns = steady[i].begin_ns,
-                      .length_ns = steady[i].length_ns,
-                      .median_ns = ns_from_seconds(threshold.median),
-                      .threshold_ns = ns_from_seconds(threshold.limit)});
-  }
-  return stalls;
-}
-
 }  // namespace lockstep::record

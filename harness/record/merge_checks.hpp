@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "harness/record/evidence.hpp"
-#include "harness/stats/stall.hpp"
 
 /// What can be judged of a launch while its journals are brought together. Internal to this room.
 namespace lockstep::record {
@@ -26,17 +25,6 @@ struct RankChecksum {
 [[nodiscard]] std::vector<FailureRow> compare_checksums(std::uint32_t leg, std::uint32_t step,
                                                         const std::string& group,
                                                         std::span<const RankChecksum> part);
-
-/// A steady step as a whole: the time of its slowest rank.
-struct StepSpan {
-  std::uint32_t step = 0;
-  std::uint32_t slowest_rank = 0;
-  std::int64_t begin_ns = 0;  ///< on that rank's clock
-  std::int64_t length_ns = 0;
-};
-
-[[nodiscard]] std::vector<StallRow> find_stalls(std::uint32_t leg, std::span<const StepSpan> steady,
-                                                const stats::StallRule& rule);
 
 /// `3, 7-9`
 [[nodiscard]] std::string name_ranks(std::span<const std::uint32_t> ascending);

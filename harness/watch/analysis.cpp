@@ -6,7 +6,7 @@
 
 namespace lockstep::watch {
 
-LaunchAnalysis analyse_launch(const record::Evidence& evidence, std::uint32_t leg, const LaunchFacts& facts,
+record::Conclusions analyse_launch(const record::Evidence& evidence, std::uint32_t leg, const LaunchFacts& facts,
                               const stats::StallRule& rule) {
   const LaunchView view = view_of(evidence, leg);
   if (view.leg == nullptr)

@@ -276,31 +276,31 @@ TEST(CompareChecksumsTest, WithoutAMajorityAllAreNamed) {
   EXPECT_TRUE(compare_checksums(1, 2, "data_parallel", {}).empty());
 }
 
-TEST_F(MergeTest, AStalledStepIsTold) {
+TEST_F(MergeTest, AnAnalystGetsAllRowsAndItsConclusionsAreKept) {
   start_all();
-  const std::int64_t ms = 1'000'000;
-  for (std::uint32_t step = 0; step < 30; ++step) {
-    for (auto& [rank, journal] : journals_) {
-      const std::int64_t slow_ms = step == 20 && rank == 2 ? 30 : 0;
-      const std::int64_t warmup_ms = step < 5 ? 50 : 0;
-      store_step(journal, {.step = step,
-                           .flags = step < 5 ? step::kStepWarmup : 0U,
-                           .begin_ns = 1000 * ms + rank,
-                           .length_ns = (10 + step % 2 + slow_ms + warmup_ms) * ms});
-    }
-  }
+  for (auto& [rank, journal] : journals_)
+    store_step(journal, {.step = 0, .begin_ns = 1000, .length_ns = 10});
   complete_all();
-  finish();
-  ASSERT_EQ(evidence_.stalls.size(), 1U) << "warm-up is never judged";
-  const StallRow& stall = evidence_.stalls[0];
-  EXPECT_EQ(stall.leg, 4U);
-  EXPECT_EQ(stall.step, 20U);
-  EXPECT_EQ(stall.rank, 2U);
-  EXPECT_EQ(stall.begin_ns, 1000 * ms + 2);
-  EXPECT_EQ(stall.length_ns, 40 * ms);
-  EXPECT_EQ(stall.median_ns, 11 * ms);
-  EXPECT_GT(stall.threshold_ns, 11 * ms);
-  EXPECT_LT(stall.threshold_ns, 40 * ms);
+  Evidence shown;
+  finish([&shown](const Evidence& launch) {
+    shown = launch;
+    Conclusions conclusions;
+    conclusions.stalls.emplace_back().culprit = "rank 2";
+    conclusions.incidents.emplace_back().kind = "hang";
+    return conclusions;
+  });
+  ASSERT_EQ(evidence_.stalls.size(), 1U);
+  EXPECT_EQ(evidence_.stalls[0].culprit, "rank 2");
+  ASSERT_EQ(evidence_.incidents.size(), 1U);
+  EXPECT_EQ(evidence_.incidents[0].kind, "hang");
+  EXPECT_EQ(shown.legs, evidence_.legs);
+  EXPECT_EQ(shown.leg_ends, evidence_.leg_ends);
+  EXPECT_EQ(shown.ranks, evidence_.ranks);
+  EXPECT_EQ(shown.graph, evidence_.graph);
+  EXPECT_EQ(shown.steps, evidence_.steps);
+  EXPECT_EQ(shown.comms, evidence_.comms);
+  EXPECT_EQ(shown.ops, evidence_.ops);
+  EXPECT_EQ(shown.failures, evidence_.failures);
 }
 
 TEST_F(MergeTest, AnotherGraphOnOneRankIsTold) {

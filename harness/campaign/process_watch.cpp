@@ -1,0 +1,136 @@
+#include "harness/campaign/process_watch.hpp"
+
+#include <string_view>
+#include <utility>
+
+#include "harness/core/text.hpp"
+
+namespace lockstep::campaign {
+namespace {
+
+/// From a launcher's SIGCONT to its SIGKILL lie two seconds; more is another stop.
+constexpr std::int64_t kEndsAfterGoingOnNs = 4'000'000'000;
+
+watch::RankEnd end_of(const record::ProcessState& state, std::int64_t ended_by_us_utc_ns) {
+  watch::RankEnd end;
+  end.utc_ns = state.changed_utc_ns;
+  end.out_of_memory = state.out_of_memory;
+  end.disk_full = state.disk_full;
+  switch (state.condition) {
+    case record::ProcessCondition::running:
+      end.kind = watch::RankEndKind::running;
+      break;
+    case record::ProcessCondition::stopped:
+      end.kind = watch::RankEndKind::stopped;
+      end.code = state.signal;
+      break;
+    case record::ProcessCondition::exited:
+      end.kind = watch::RankEndKind::exited;
+      end.code = state.exit_code;
+      break;
+    case record::ProcessCondition::killed:
+      end.kind = watch::RankEndKind::killed;
+      end.code = state.signal;
+      end.on_request = ended_by_us_utc_ns > 0 && state.changed_utc_ns >= ended_by_us_utc_ns;
+      break;
+  }
+  return end;
+}
+
+bool has_ended(const record::ProcessState& state) {
+  return state.condition == record::ProcessCondition::exited ||
+         state.condition == record::ProcessCondition::killed;
+}
+
+/// What follows `prefix`, up to a space or the end.
+std::string word_after(std::string_view text, std::string_view prefix) {
+  const std::size_t at = text.find(prefix);
+  if (at == std::string_view::npos)
+    return {};
+  const std::string_view rest = text.substr(at + prefix.size());
+  return std::string(rest.substr(0, rest.find(' ')));
+}
+
+}  // namespace
+
+void ProcessWatch::look() {
+  for (record::ProcessState& state : record::read_process_states(folder_)) {
+    Seen& seen = seen_[{state.host, state.pid}];
+    if (state.condition == record::ProcessCondition::stopped) {
+      seen.stopped_utc_ns = state.changed_utc_ns;
+      seen.went_on_utc_ns = 0;
+    } else if (seen.stopped_utc_ns > 0 && seen.went_on_utc_ns == 0) {
+      seen.went_on_utc_ns = state.changed_utc_ns;
+    }
+    seen.state = std::move(state);
+  }
+}
+
+const ProcessWatch::Seen* ProcessWatch::find(const record::RankRow& rank) const {
+  const auto found = seen_.find({rank.host.substr(0, rank.host.find('.')), rank.pid});
+  if (found != seen_.end())
+    return &found->second;
+  const auto by_full_name = seen_.find({rank.host, rank.pid});
+  return by_full_name == seen_.end() ? nullptr : &by_full_name->second;
+}
+
+std::vector<watch::RankEnd> ProcessWatch::ends(std::span<const record::RankRow> ranks,
+                                               std::int64_t ended_by_us_utc_ns) const {
+  std::vector<watch::RankEnd> ends;
+  for (const record::RankRow& rank : ranks) {
+    if (ends.size() <= rank.rank)
+      ends.resize(rank.rank + 1);
+    const Seen* seen = find(rank);
+    if (seen == nullptr)
+      continue;
+    watch::RankEnd& end = ends[rank.rank];
+    end = end_of(seen->state, ended_by_us_utc_ns);
+    const bool was_stopped_to_its_end =
+        seen->stopped_utc_ns > 0 && has_ended(seen->state) &&
+        seen->state.changed_utc_ns - seen->went_on_utc_ns <= kEndsAfterGoingOnNs;
+    if (was_stopped_to_its_end) {
+      end.kind = watch::RankEndKind::stopped;
+      end.utc_ns = seen->stopped_utc_ns;
+    }
+  }
+  return ends;
+}
+
+std::set<std::string> ProcessWatch::silent_hosts(std::span<const record::RankRow> ranks) const {
+  std::set<std::string> silent;
+  std::set<std::string> heard;
+  for (const record::RankRow& rank : ranks) {
+    const Seen* seen = find(rank);
+    if (seen == nullptr || has_ended(seen->state))
+      heard.insert(rank.host);
+    else
+      silent.insert(rank.host);
+  }
+  std::erase_if(silent, [&heard](const std::string& host) { return heard.contains(host); });
+  return silent;
+}
+
+std::set<std::string> hosts_to_blame(const record::IncidentRow& incident,
+                                     std::span<const record::RankRow> ranks) {
+  const std::string_view culprit = incident.culprit;
+  std::set<std::string> hosts;
+  const auto add_where = [&](auto&& holds) {
+    for (const record::RankRow& rank : ranks) {
+      if (!rank.host.empty() && holds(rank))
+        hosts.insert(rank.host);
+    }
+  };
+  if (culprit.starts_with("rank ")) {
+    const std::string number = word_after(culprit, "rank ");
+    add_where([&](const record::RankRow& rank) { return std::to_string(rank.rank) == number; });
+  } else if (culprit.starts_with("host ")) {
+    const std::string name = word_after(culprit, "host ");
+    add_where([&](const record::RankRow& rank) { return rank.host == name; });
+  } else if (culprit.starts_with("site ")) {
+    const std::string name = word_after(culprit, "site ");
+    add_where([&](const record::RankRow& rank) { return rank.site == name; });
+  }
+  return hosts;
+}
+
+}  // namespace lockstep::campaign

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "harness/record/evidence.hpp"
+#include "harness/record/process_state.hpp"
+#include "harness/watch/launch_facts.hpp"
+
+namespace lockstep::campaign {
+
+/// Follows the processes of a launch by the files that their supervisors keep beside the journals
+/// (record::ProcessState), and tells how each rank ended.
+///
+/// A launcher that ends its ranks lets stopped ones go on first, so how a process was before that has to be
+/// remembered.
+class ProcessWatch {
+ public:
+  explicit ProcessWatch(std::string folder) : folder_(std::move(folder)) {}
+
+  void look();
+  /// By rank, after a last look(). Signals from `ended_by_us_utc_ns` on (0: none) came from the controller.
+  [[nodiscard]] std::vector<watch::RankEnd> ends(std::span<const record::RankRow> ranks,
+                                                 std::int64_t ended_by_us_utc_ns) const;
+  /// Hosts none of whose supervisors saw an end although the launch is over: they are gone themselves.
+  [[nodiscard]] std::set<std::string> silent_hosts(std::span<const record::RankRow> ranks) const;
+
+ private:
+  struct Seen {
+    record::ProcessState state;
+    std::int64_t stopped_utc_ns = 0;  ///< last time that it was seen to stop; 0: never
+    std::int64_t went_on_utc_ns = 0;  ///< after that
+  };
+  using Key = std::pair<std::string, std::int64_t>;  ///< host and pid
+  [[nodiscard]] const Seen* find(const record::RankRow& rank) const;
+
+  std::string folder_;
+  std::map<Key, Seen> seen_;
+};
+
+/// Hosts that an incident's culprit stands for; empty when it is unknown or lies between hosts.
+[[nodiscard]] std::set<std::string> hosts_to_blame(const record::IncidentRow& incident,
+                                                   std::span<const record::RankRow> ranks);
+
+}  // namespace lockstep::campaign
