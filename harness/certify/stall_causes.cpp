@@ -52,8 +52,10 @@ std::vector<record::StallRow> explained_stalls(const record::Evidence& evidence,
   return stalls;
 }
 
-void sort_causes(JointStalls& stalls, std::map<std::pair<std::string, std::string>, StallCause> causes) {
-  for (auto& [key, cause] : causes) {
+void sort_causes(JointStalls& stalls,
+                 const std::map<std::pair<std::string, std::string>, StallCause>& causes) {
+  for (const auto& [key, summed] : causes) {
+    StallCause cause = summed;
     if (cause.cost_s > 0.0)
       cause.confidence /= cause.cost_s;
     stalls.causes.push_back(std::move(cause));
@@ -102,7 +104,7 @@ JointStalls figure_stalls(const record::Evidence& evidence, const std::vector<Ro
       }
     }
   }
-  sort_causes(stalls, std::move(causes));
+  sort_causes(stalls, causes);
   keep_worst(stalls.worst);
   if (steps > 0) {
     const auto count = static_cast<double>(steps);

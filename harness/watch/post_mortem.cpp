@@ -255,8 +255,7 @@ class Examiner {
     found.culprit = place.name;
     found.confidence = place.scope == Scope::several ? 0.4 : 0.75;
     found.paragraph += fmt::format(
-        " The others told that their deadline had passed; {} did not: held up within it, not by the "
-        "transport.",
+        " The others told that their deadline had passed; {} did not: it stood still within the transfer.",
         rank_list(found.held_up));
     return true;
   }
