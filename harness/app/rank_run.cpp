@@ -14,6 +14,7 @@
 #include "harness/app/rank_evidence.hpp"
 #include "harness/app/rank_last_words.hpp"
 #include "harness/app/rank_places.hpp"
+#include "harness/app/rank_probes.hpp"
 #include "harness/app/rank_stop.hpp"
 #include "harness/app/rank_wait.hpp"
 #include "harness/compute/backend.hpp"
@@ -135,6 +136,7 @@ class RankRun {
     enter(RankPhase::clock_sync, "clock synchronisation", first_op_s);
     stamp_clock();
     executor_.reset();
+    probes_.reset();
     stopped_early_ = done < steps_;
     if (!stopped_early_)
       journal_->complete();
@@ -283,6 +285,7 @@ class RankRun {
     executor_ = std::make_unique<step::Executor>(graph_, drills_->around(*compute_.backend), *fabric_,
                                                  *buffers_, clock_, journal_->recording(),
                                                  &drills_->around(graph_, *validator_), execution);
+    probes_ = start_probes(plan_, *topology_, meta_.leg.leg, *journal_, plan_.deadlines.site_map_s);
   }
 
   void make_journal() {
@@ -292,6 +295,13 @@ class RankRun {
         static_cast<std::uint32_t>(graph_.comm_ops().size())));
     last_words_.set_journal(journal_.get(), &meta_);
     where(RankPhase::set_up, plan_.deadlines.site_map_s);
+  }
+
+  [[nodiscard]] record::JournalRoom room() const {
+    const std::uint32_t every = plan_.recovery.checkpoint_steps;
+    return {.drills = static_cast<std::uint32_t>(options_.drills.size()),
+            .checkpoints = 1 + (every > 0 ? steps_ / every : 0),  // and what was loaded
+            .probes = probe_rows(plan_, *topology_)};
   }
 
   [[nodiscard]] std::vector<watch::OpReach> reaches() const {
@@ -470,6 +480,7 @@ class RankRun {
   std::optional<watch::StepDeadlines> deadlines_;
   std::unique_ptr<step::Executor> executor_;
   std::optional<StopVote> stop_vote_;
+  std::unique_ptr<watch::SiteProbes> probes_;
   std::uint32_t steps_ = 0;  ///< of this launch
   const char* phase_ = "site map";
   bool stopped_early_ = false;

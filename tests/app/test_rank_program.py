@@ -451,6 +451,27 @@ class RankProgram(unittest.TestCase):
         self.assertIn((0, 42), [state[3:5] for state in process_states(journals)])
         self.assertEqual(sum(flags & 4 for flags in process_flags(journals)), 4, "one rank's disk is full")
 
+    def test_probes_between_sites_are_recorded(self):
+        done = self.run_ranks(4, "--set", "run.steps=250", "--set", "probes.per_second=20")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        with h5py.File(self.run_file(), "r") as run:
+            rows = run["probes"][:]
+        self.assertEqual({(row["rank"], row["peer"]) for row in rows}, {(0, 2), (2, 0)}, "lowest ranks of A and B")
+        self.assertGreater(rows["sent"].sum(), 20)
+        self.assertEqual(rows["lost"].sum(), 0)
+        self.assertTrue(np.all(rows["rtt_min_ns"] > 0))
+        self.assertTrue(np.all(rows["rtt_min_ns"] <= rows["rtt_mean_ns"]))
+        self.assertTrue(np.all(rows["rtt_mean_ns"] <= rows["rtt_max_ns"]))
+        self.assertTrue(np.all(rows["end_ns"] - rows["begin_ns"] <= 1e9))
+
+    def test_no_probes_where_the_plan_wants_none_or_there_is_one_site(self):
+        for arguments in (["--set", "probes.per_second=0"], ["--leg", "A"]):
+            done = self.run_ranks(4 if arguments[0] == "--set" else 2, *QUICK, *arguments)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            with h5py.File(self.run_file(), "r") as run:
+                self.assertEqual(len(run["probes"]), 0)
+            shutil.rmtree(self.out)
+
     def test_an_init_that_does_not_end_leaves_a_word_in_the_folder_of_the_journals(self):
         journals = os.path.join(self.folder.name, "no", "such", "folder")
         command = ["mpirun", "--oversubscribe", "-np", "1", RANK_PROGRAM, "--plan", CONFIGS + "/smoke.toml",
