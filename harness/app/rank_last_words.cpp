@@ -25,6 +25,13 @@ void write_beside_the_journals(const std::string& folder, const Fault& fault) {
 
 }  // namespace
 
+std::string own_stop(double stood_still_s) {
+  constexpr double kMomentS = 0.5;  // a busy machine takes a core away for less
+  return stood_still_s < kMomentS
+             ? std::string()
+             : fmt::format("; this rank itself stood still for {:.1f} s of it", stood_still_s);
+}
+
 void end_beside_others(watch::RankExit code) noexcept {
   sleep_until_ns(monotonic_ns() + kLetOthersRecordNs);
   ::_exit(static_cast<int>(code));
@@ -75,6 +82,7 @@ Fault LastWords::overdue(const watch::Expiry& expiry) {
   Fault fault{.kind = "deadline",
               .message = fmt::format("{} did not end within its deadline of {:g} s (waited {:.1f} s)",
                                      expiry.phase, expiry.allowed_s, expiry.waited_s)};
+  fault.message += own_stop(expiry.stood_still_s);
   record::Journal* journal = journal_.load(std::memory_order_acquire);
   if (journal == nullptr)
     return fault;
@@ -87,8 +95,8 @@ Fault LastWords::overdue(const watch::Expiry& expiry) {
   if (const auto op = standing.op())
     fault.op = static_cast<std::int32_t>(*op);
   if (standing.ended)
-    fault.message = fmt::format("after step {} the ranks did not agree on going on within {:g} s", step,
-                                expiry.allowed_s);
+    fault.message = fmt::format("after step {} the ranks did not agree on going on within {:g} s{}", step,
+                                expiry.allowed_s, own_stop(expiry.stood_still_s));
   else
     fault.message += "; " + watch::describe(standing, monotonic_ns());
   return fault;

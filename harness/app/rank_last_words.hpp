@@ -19,6 +19,9 @@ struct Fault {
 };
 [[nodiscard]] record::FailureRow failure_row(const record::RankMeta& meta, const Fault& fault);
 
+/// `; this rank itself stood still for 2.3 s of it`, or nothing where it did not.
+[[nodiscard]] std::string own_stop(double stood_still_s);
+
 /// Ends the process without a word to the transport, when the other ranks have had time to notice the same
 /// thing and to record it.
 [[noreturn]] void end_beside_others(watch::RankExit code) noexcept;

@@ -442,8 +442,9 @@ class RankRun {
                 .step = static_cast<std::int32_t>(step),
                 .op = static_cast<std::int32_t>(result.op.value())};
     if (deadline)
-      fault.message = fmt::format("{} of step {} was not complete after its deadline of {:g} s; {}", name,
-                                  step, op_deadline_s(result.op), stands);
+      fault.message =
+          fmt::format("{} of step {} was not complete after its deadline of {:g} s; {}", name, step,
+                      op_deadline_s(result.op), stands + own_stop(seconds_from_ns(result.stood_still_ns)));
     else
       fault.message = fmt::format("{} of step {}: {}; {}", name, step, result.message, stands);
     last_words_.say_and_end(fault, deadline ? RankExit::deadline : RankExit::transport_error);

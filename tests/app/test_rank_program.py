@@ -280,7 +280,11 @@ class RankProgram(unittest.TestCase):
         self.assertTrue(told, errors)
         for line in told:
             self.assertRegex(line, r"; step \d+: .*waiting in \S+ for 2\.\d s")
-            self.assertIn(2, ranks_waited_for(line), line)
+            if "lockstep-rank 2:" in line:  # mpirun made it go on before it ended it
+                self.assertRegex(line, r"this rank itself stood still for [2-9]\.\d s")
+            else:
+                self.assertIn(2, ranks_waited_for(line), line)
+                self.assertNotIn("stood still", line)
 
     def test_supervisors_tell_how_their_ranks_ended(self):
         job = self.start_job()
