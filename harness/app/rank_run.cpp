@@ -224,7 +224,7 @@ class RankRun {
   /// Does what may fail on one rank alone, then lets all ranks know: either all go on, or all throw the first
   /// rank's error.
   template <class Work>
-  void together(Work&& work) {
+  void together(Work&& work, double deadline_s) {
     std::string verdict;
     try {
       work();
@@ -233,7 +233,7 @@ class RankRun {
     } catch (const RunError& error) {
       verdict = std::string("R") + error.what();
     }
-    const auto verdicts = mpi::all_gather_strings(topology_->leg, verdict, plan_.deadlines.site_map_s);
+    const auto verdicts = mpi::all_gather_strings(topology_->leg, verdict, deadline_s);
     for (std::size_t i = 0; i < verdicts.size(); ++i) {
       if (verdicts[i].empty())
         continue;
@@ -250,14 +250,15 @@ class RankRun {
 
   /// Steps that one rank may fail at are taken together; between them stand the collective ones.
   void prepare() {
-    together([this] {
+    const auto all = [this](auto work) { together(work, plan_.deadlines.site_map_s); };
+    all([this] {
       graph_ = workloads::build_transformer(plan_.workload, layout_);
       compute_ = compute::make_compute_backend(choice_, graph_);
     });
     meta_.leg = leg_row(plan_, leg_, options_, layout_.ranks());
     describe();
     places_ = choose_places(options_, plan_, meta_.leg, topology_->leg, plan_.deadlines.site_map_s);
-    together([this] {
+    all([this] {
       make_places(places_);
       last_words_.set_folder(places_.journals);
       supervised_.announce_folder(places_.journals);
@@ -271,8 +272,12 @@ class RankRun {
                            *journal_, clock_);
       buffers_ = std::make_unique<step::BufferSet>(graph_, compute_.backend->buffers_needed(), rank());
     });
-    if (options_.first_step > 0)
-      together([this] { checkpoints_->load(options_.first_step); });
+    if (options_.first_step > 0) {
+      const double load_s = checkpoints_->allowed_s();
+      enter(RankPhase::checkpoint, "checkpoint", load_s);
+      together([this] { checkpoints_->load(options_.first_step); }, load_s);
+      enter(RankPhase::set_up, "site map", plan_.deadlines.site_map_s);
+    }
     stop_vote_.emplace(topology_->leg, plan_.deadlines.site_map_s);
     fabric_ = fabric::make_fabric(plan_.fabric, graph_, topology_->leg, plan_.deadlines.site_map_s);
     validator_ = std::make_unique<fabric::PatternValidator>(graph_, rank(), plan_.validation.samples);
