@@ -25,28 +25,9 @@ void write_beside_the_journals(const std::string& folder, const Fault& fault) {
 
 }  // namespace
 
-std::string own_stop(double stood_still_s) {
-  constexpr double kMomentS = 0.5;  // a busy machine takes a core away for less
-  return stood_still_s < kMomentS
-             ? std::string()
-             : fmt::format("; this rank itself stood still for {:.1f} s of it", stood_still_s);
-}
-
 void end_beside_others(watch::RankExit code) noexcept {
   sleep_until_ns(monotonic_ns() + kLetOthersRecordNs);
   ::_exit(static_cast<int>(code));
-}
-
-record::FailureRow failure_row(const record::RankMeta& meta, const Fault& fault) {
-  record::FailureRow row;
-  row.leg = meta.leg.leg;
-  row.rank = static_cast<std::int32_t>(meta.rank.rank);
-  row.step = fault.step;
-  row.op = fault.op;
-  row.kind = fault.kind;
-  row.utc_ns = utc_ns();
-  row.message = fault.message;
-  return row;
 }
 
 void LastWords::set_folder(const std::string& folder) {

@@ -470,7 +470,7 @@ class RankProgram(unittest.TestCase):
         self.assertEqual(sum(flags & 4 for flags in process_flags(journals)), 4, "one rank's disk is full")
 
     def test_probes_between_sites_are_recorded(self):
-        done = self.run_ranks(4, "--set", "run.steps=250", "--set", "probes.per_second=20")
+        done = self.run_ranks(4, "--set", "run.steps=400", "--set", "probes.per_second=20")
         self.assertEqual(done.returncode, 0, done.stderr)
         with h5py.File(self.run_file(), "r") as run:
             rows = run["probes"][:]
