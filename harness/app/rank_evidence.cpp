@@ -78,9 +78,8 @@ void merge_by_hand(const plan::Plan& plan, const record::LegRow& row, const Rank
     end.leg = row.leg;
     end.outcome = outcome;
     end.ended_utc_ns = utc_ns();
-    merger.finish(end, [&row](const record::Evidence& launch) {
-      return watch::analyse_launch(launch, row.leg);
-    });
+    merger.finish(end,
+                  [&row](const record::Evidence& launch) { return watch::analyse_launch(launch, row.leg); });
     writer.close();
   }
   const report::RunSummary summary =

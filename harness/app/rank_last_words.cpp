@@ -30,18 +30,6 @@ void end_beside_others(watch::RankExit code) noexcept {
   ::_exit(static_cast<int>(code));
 }
 
-record::FailureRow failure_row(const record::RankMeta& meta, const Fault& fault) {
-  record::FailureRow row;
-  row.leg = meta.leg.leg;
-  row.rank = static_cast<std::int32_t>(meta.rank.rank);
-  row.step = fault.step;
-  row.op = fault.op;
-  row.kind = fault.kind;
-  row.utc_ns = utc_ns();
-  row.message = fault.message;
-  return row;
-}
-
 void LastWords::set_folder(const std::string& folder) {
   const std::lock_guard lock(mutex_);
   folder_ = folder;
@@ -75,6 +63,7 @@ Fault LastWords::overdue(const watch::Expiry& expiry) {
   Fault fault{.kind = "deadline",
               .message = fmt::format("{} did not end within its deadline of {:g} s (waited {:.1f} s)",
                                      expiry.phase, expiry.allowed_s, expiry.waited_s)};
+  fault.message += own_stop(expiry.stood_still_s);
   record::Journal* journal = journal_.load(std::memory_order_acquire);
   if (journal == nullptr)
     return fault;
@@ -87,8 +76,8 @@ Fault LastWords::overdue(const watch::Expiry& expiry) {
   if (const auto op = standing.op())
     fault.op = static_cast<std::int32_t>(*op);
   if (standing.ended)
-    fault.message = fmt::format("after step {} the ranks did not agree on going on within {:g} s", step,
-                                expiry.allowed_s);
+    fault.message = fmt::format("after step {} the ranks did not agree on going on within {:g} s{}", step,
+                                expiry.allowed_s, own_stop(expiry.stood_still_s));
   else
     fault.message += "; " + watch::describe(standing, monotonic_ns());
   return fault;

@@ -5,19 +5,11 @@
 #include <mutex>
 #include <string>
 
+#include "harness/app/rank_faults.hpp"
 #include "harness/record/journal.hpp"
 #include "harness/watch/watchdog.hpp"
 
 namespace lockstep::app {
-
-/// A failure of this rank, now. `step` and `op` are of the launch and the graph; -1: none in particular.
-struct Fault {
-  std::string kind;  ///< as FailureRow::kind
-  std::string message;
-  std::int32_t step = -1;
-  std::int32_t op = -1;
-};
-[[nodiscard]] record::FailureRow failure_row(const record::RankMeta& meta, const Fault& fault);
 
 /// Ends the process without a word to the transport, when the other ranks have had time to notice the same
 /// thing and to record it.

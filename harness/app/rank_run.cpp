@@ -1,26 +1,25 @@
 #include "harness/app/rank_run.hpp"
 
-#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include "harness/app/rank_checkpoint.hpp"
+#include "harness/app/rank_describe.hpp"
 #include "harness/app/rank_drills.hpp"
 #include "harness/app/rank_evidence.hpp"
+#include "harness/app/rank_faults.hpp"
 #include "harness/app/rank_last_words.hpp"
 #include "harness/app/rank_places.hpp"
+#include "harness/app/rank_probes.hpp"
 #include "harness/app/rank_stop.hpp"
 #include "harness/app/rank_wait.hpp"
 #include "harness/compute/backend.hpp"
 #include "harness/core/clock.hpp"
-#include "harness/core/cpu_set.hpp"
 #include "harness/core/error.hpp"
-#include "harness/core/hash.hpp"
 #include "harness/core/log.hpp"
 #include "harness/core/units.hpp"
 #include "harness/fabric/make_fabric.hpp"
@@ -28,17 +27,13 @@
 #include "harness/mpi/collect.hpp"
 #include "harness/mpi/environment.hpp"
 #include "harness/mpi/error.hpp"
-#include "harness/mpi/parameters.hpp"
 #include "harness/plan/load.hpp"
-#include "harness/record/describe.hpp"
 #include "harness/record/journal.hpp"
-#include "harness/record/provenance.hpp"
 #include "harness/step/executor.hpp"
 #include "harness/topology/clock_sync.hpp"
 #include "harness/topology/leg_topology.hpp"
 #include "harness/topology/rank_order.hpp"
 #include "harness/watch/deadlines.hpp"
-#include "harness/watch/launch_view.hpp"
 #include "harness/watch/standing.hpp"
 #include "harness/watch/watchdog.hpp"
 #include "workloads/transformer.hpp"
@@ -136,6 +131,7 @@ class RankRun {
     enter(RankPhase::clock_sync, "clock synchronisation", first_op_s);
     stamp_clock();
     executor_.reset();
+    probes_.reset();
     stopped_early_ = done < steps_;
     if (!stopped_early_)
       journal_->complete();
@@ -194,7 +190,7 @@ class RankRun {
     if (result.status != step::StepStatus::completed)
       give_up(step, result);
     for (const step::Corruption& corruption : result.corruptions)
-      record_corruption(step, corruption);
+      note_corruption(step, corruption);
     const std::int64_t end_ns = clock_.now_ns();
     deadlines_->see_step(end_ns - begin_ns, executor_->comm_times_ns());
     // Until the next step there is the vote, in which another rank may still be on its way through this one.
@@ -223,7 +219,7 @@ class RankRun {
   /// Does what may fail on one rank alone, then lets all ranks know: either all go on, or all throw the first
   /// rank's error.
   template <class Work>
-  void together(Work&& work) {
+  void together(Work&& work, double deadline_s) {
     std::string verdict;
     try {
       work();
@@ -232,7 +228,7 @@ class RankRun {
     } catch (const RunError& error) {
       verdict = std::string("R") + error.what();
     }
-    const auto verdicts = mpi::all_gather_strings(topology_->leg, verdict, plan_.deadlines.site_map_s);
+    const auto verdicts = mpi::all_gather_strings(topology_->leg, verdict, deadline_s);
     for (std::size_t i = 0; i < verdicts.size(); ++i) {
       if (verdicts[i].empty())
         continue;
@@ -249,14 +245,15 @@ class RankRun {
 
   /// Steps that one rank may fail at are taken together; between them stand the collective ones.
   void prepare() {
-    together([this] {
+    const auto all = [this](auto work) { together(work, plan_.deadlines.site_map_s); };
+    all([this] {
       graph_ = workloads::build_transformer(plan_.workload, layout_);
       compute_ = compute::make_compute_backend(choice_, graph_);
     });
     meta_.leg = leg_row(plan_, leg_, options_, layout_.ranks());
     describe();
     places_ = choose_places(options_, plan_, meta_.leg, topology_->leg, plan_.deadlines.site_map_s);
-    together([this] {
+    all([this] {
       make_places(places_);
       last_words_.set_folder(places_.journals);
       supervised_.announce_folder(places_.journals);
@@ -270,8 +267,12 @@ class RankRun {
                            *journal_, clock_);
       buffers_ = std::make_unique<step::BufferSet>(graph_, compute_.backend->buffers_needed(), rank());
     });
-    if (options_.first_step > 0)
-      together([this] { checkpoints_->load(options_.first_step); });
+    if (options_.first_step > 0) {
+      const double load_s = checkpoints_->allowed_s();
+      enter(RankPhase::checkpoint, "checkpoint", load_s);
+      together([this] { checkpoints_->load(options_.first_step); }, load_s);
+      enter(RankPhase::set_up, "site map", plan_.deadlines.site_map_s);
+    }
     stop_vote_.emplace(topology_->leg, plan_.deadlines.site_map_s);
     fabric_ = fabric::make_fabric(plan_.fabric, graph_, topology_->leg, plan_.deadlines.site_map_s);
     validator_ = std::make_unique<fabric::PatternValidator>(graph_, rank(), plan_.validation.samples);
@@ -284,15 +285,23 @@ class RankRun {
     executor_ = std::make_unique<step::Executor>(graph_, drills_->around(*compute_.backend), *fabric_,
                                                  *buffers_, clock_, journal_->recording(),
                                                  &drills_->around(graph_, *validator_), execution);
+    probes_ = start_probes(plan_, *topology_, meta_.leg.leg, *journal_, plan_.deadlines.site_map_s);
   }
 
   void make_journal() {
     journal_ = std::make_unique<record::Journal>(record::Journal::create(
         places_.journals + "/" + record::journal_file_name(rank().value()), meta_, steps_,
         plan_.run.op_stamp_steps, static_cast<std::uint32_t>(graph_.ops.size()),
-        static_cast<std::uint32_t>(graph_.comm_ops().size())));
+        static_cast<std::uint32_t>(graph_.comm_ops().size()), room()));
     last_words_.set_journal(journal_.get(), &meta_);
     where(RankPhase::set_up, plan_.deadlines.site_map_s);
+  }
+
+  [[nodiscard]] record::JournalRoom room() const {
+    const std::uint32_t every = plan_.recovery.checkpoint_steps;
+    return {.drills = static_cast<std::uint32_t>(options_.drills.size()),
+            .checkpoints = 1 + (every > 0 ? steps_ / every : 0),  // and what was loaded
+            .probes = probe_rows(plan_, *topology_)};
   }
 
   [[nodiscard]] std::vector<watch::OpReach> reaches() const {
@@ -304,74 +313,17 @@ class RankRun {
     return reaches;
   }
 
-  [[nodiscard]] CoreShare core_share() const {
-    CoreShare share;
-    share.own = CpuSet::of_this_thread();
-    share.busy_threads = compute_.backend->busy_threads();
-    // One kernel is one set of cores, whatever its hosts are called: sites that share a machine share them
-    // too.
-    for (const topology::RankCard& card : topology_->cards) {
-      if (card.boot_id == topology_->own_card().boot_id)
-        share.on_machine.push_back(CpuSet::parse(card.cores).value_or(CpuSet{}));
-    }
-    if (plan_.placement == plan::Placement::colocated) {
-      // A site alone leaves cores free that the joint leg needs. All legs must wait in the same way, or eta
-      // would compare ways of waiting.
-      std::size_t all_sites = 0;
-      for (const plan::Site& site : plan_.sites)
-        all_sites += site.slots;
-      share.on_machine.resize(std::max(all_sites, share.on_machine.size()), share.own);
-    }
-    return share;
-  }
-
   void describe() {
-    const topology::RankCard& card = topology_->own_card();
-    const CoreShare share = core_share();
+    const CoreShare share = core_share(plan_, *topology_, compute_.backend->busy_threads());
     wait_ = choose_wait(plan_.fabric.progress, share);
-    record::RankRow& row = meta_.rank;
-    row.leg = meta_.leg.leg;
-    row.rank = rank().value();
-    row.world_rank = card.world_rank;
-    row.site = card.site;
-    row.host = card.host;
-    row.local_rank = topology_->order.local_rank[rank().value()];
-    row.pid = card.pid;
-    row.cores = card.cores;
-    row.binary_hash = card.binary_hash;
-    row.plan_hash = card.plan_hash;
-    row.compute = compute_.facts.description;
-    row.fabric = plan::to_string(plan_.fabric.backend);
-    row.progress = fmt::format("{}: {}", step::to_string(wait_.mode), wait_.reason);
-    row.peak_gflops = compute_.facts.peak_gflops;
-    row.tokens_per_step = graph_.tokens_per_rank;
-    row.state = "partial";
-    meta_.graph = record::graph_rows(meta_.leg.leg, graph_);
-    meta_.parts = record::group_parts(graph_, rank());
-    if (row.local_rank == 0)
-      describe_host(share);
-  }
-
-  /// Facts that all ranks of a host share are told by one of them.
-  void describe_host(const CoreShare& share) {
-    const auto leg = static_cast<std::int32_t>(meta_.leg.leg);
-    const auto self = static_cast<std::int32_t>(rank().value());
-    meta_.provenance = record::machine_provenance(leg, self);
-    const auto add = [&](const std::string& key, const std::string& value) {
-      meta_.provenance.push_back({leg, self, key, value});
-    };
-    add("kernel.boot_id", topology_->own_card().boot_id);
-    add("clock.source", clock_.source());
-    add(watch::kUtcOffsetKey, std::to_string(utc_ns() - monotonic_ns()));
-    add("oversubscribed", is_oversubscribed(share) ? "yes" : "no");
-    add("mpi.library", mpi::library_version());
-    add("mpi.standard", mpi::standard_version());
-    for (const mpi::Parameter& parameter : mpi::performance_parameters())
-      add("mpi." + parameter.name, parameter.value);
-    for (const compute::Fact& fact : compute_.facts.details)
-      add(fact.key, fact.value);
-    if (!warning_.empty())
-      add("warning", warning_);
+    describe_rank(meta_, {.plan = plan_,
+                          .topology = *topology_,
+                          .graph = graph_,
+                          .compute = compute_.facts,
+                          .wait = wait_,
+                          .share = share,
+                          .clock_source = clock_.source(),
+                          .warning = warning_});
   }
 
   void stamp_clock() {
@@ -386,22 +338,6 @@ class RankRun {
     row.offset_ns = estimate.offset_ns;
     row.bound_ns = estimate.bound_ns;
     journal_->add_clock(row);
-  }
-
-  void record_corruption(std::uint32_t step, const step::Corruption& corruption) {
-    record::FailureRow row = failure_row(
-        meta_, {.kind = "wrong_value",
-                .message = fmt::format(
-                    "{} wrong values in {} of step {}; the first at element {}: expected {}, found {}",
-                    corruption.wrong_elements, graph_.op(corruption.op).name, step, corruption.first.offset,
-                    corruption.first.expected, corruption.first.observed),
-                .step = static_cast<std::int32_t>(step),
-                .op = static_cast<std::int32_t>(corruption.op.value())});
-    row.offset = corruption.first.offset;
-    row.expected = corruption.first.expected;
-    row.observed = corruption.first.observed;
-    journal_->add_failure(row);
-    log_error(row.message);
   }
 
   [[nodiscard]] bool is_last_step(std::uint32_t step) {
@@ -423,28 +359,19 @@ class RankRun {
     return false;
   }
 
-  /// A communication failed: record it and leave, without a word to the transport.
-  [[noreturn]] void give_up(std::uint32_t step, const step::StepResult& result) {
-    const bool deadline = result.status == step::StepStatus::deadline;
-    const std::string& name = graph_.op(result.op).name;
-    const watch::Standing standing = watch::where_it_stands(meta_, journal_->recording(), step);
-    const std::string stands = watch::describe(standing, clock_.now_ns());
-    Fault fault{.kind = deadline ? "deadline" : "transport",
-                .message = {},
-                .step = static_cast<std::int32_t>(step),
-                .op = static_cast<std::int32_t>(result.op.value())};
-    if (deadline)
-      fault.message = fmt::format("{} of step {} was not complete after its deadline of {:g} s; {}", name,
-                                  step, op_deadline_s(result.op), stands);
-    else
-      fault.message = fmt::format("{} of step {}: {}; {}", name, step, result.message, stands);
-    last_words_.say_and_end(fault, deadline ? RankExit::deadline : RankExit::transport_error);
+  void note_corruption(std::uint32_t step, const step::Corruption& corruption) {
+    const record::FailureRow row = wrong_value(meta_, graph_, step, corruption);
+    journal_->add_failure(row);
+    log_error(row.message);
   }
 
-  [[nodiscard]] double op_deadline_s(OpId op) const {
-    const std::vector<OpId> comms = graph_.comm_ops();
-    const auto index = static_cast<std::size_t>(std::find(comms.begin(), comms.end(), op) - comms.begin());
-    return seconds_from_ns(deadlines_->comm_ns()[index]);
+  /// A communication failed: record it and leave, without a word to the transport.
+  [[noreturn]] void give_up(std::uint32_t step, const step::StepResult& result) {
+    const watch::Standing standing = watch::where_it_stands(meta_, journal_->recording(), step);
+    const bool deadline = result.status == step::StepStatus::deadline;
+    last_words_.say_and_end(
+        failed_step(graph_, step, result, deadlines_->comm_ns(), watch::describe(standing, clock_.now_ns())),
+        deadline ? RankExit::deadline : RankExit::transport_error);
   }
 
   const RankOptions& options_;
@@ -472,6 +399,7 @@ class RankRun {
   std::optional<watch::StepDeadlines> deadlines_;
   std::unique_ptr<step::Executor> executor_;
   std::optional<StopVote> stop_vote_;
+  std::unique_ptr<watch::SiteProbes> probes_;
   std::uint32_t steps_ = 0;  ///< of this launch
   const char* phase_ = "site map";
   bool stopped_early_ = false;

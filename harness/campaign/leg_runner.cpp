@@ -282,8 +282,7 @@ LegResult LegRunner::close(Running& running) {
   return result;
 }
 
-record::Conclusions LegRunner::conclude(Running& running, const record::Evidence& launch,
-                                        LegResult& result) {
+record::Conclusions LegRunner::conclude(Running& running, const record::Evidence& launch, LegResult& result) {
   running.processes.look();
   watch::LaunchFacts facts;
   facts.exit_status = running.end->exit_status;

@@ -38,8 +38,14 @@ LegWatch::LegWatch(LegLimits limits, std::int64_t launched_ns)
 
 std::optional<Diagnosis> LegWatch::observe(std::int64_t now_ns, const Sight& sight) {
   using record::RankPhase;
+  if (sight.change != change_) {  // a checkpoint was begun, or clocks are compared
+    change_ = sight.change;
+    changed_ns_ = now_ns;
+  }
   if (!stepped_ && sight.furthest < RankPhase::stepping) {
-    if (seconds_from_ns(now_ns - launched_ns_) <= limits_.first_step_s)
+    const bool is_allowed =
+        sight.allowed_s > 0.0 && seconds_from_ns(now_ns - changed_ns_) <= sight.allowed_s + limits_.slack_s;
+    if (is_allowed || seconds_from_ns(now_ns - launched_ns_) <= limits_.first_step_s)
       return std::nullopt;
     return Diagnosis{
         "launch",
@@ -56,10 +62,6 @@ std::optional<Diagnosis> LegWatch::observe(std::int64_t now_ns, const Sight& sig
   if (sight.steps > steps_) {
     longest_interval_ns_ = std::max(longest_interval_ns_, now_ns - changed_ns_);
     steps_ = sight.steps;
-    changed_ns_ = now_ns;
-  }
-  if (sight.change != change_) {  // a checkpoint was begun, or clocks are compared
-    change_ = sight.change;
     changed_ns_ = now_ns;
   }
   if (sight.furthest > RankPhase::stepping) {

@@ -75,13 +75,13 @@ struct LegMerger::State {
   void compare_data(std::uint32_t step);
 
   template <class Row>
-  void append(const std::vector<Row>& more, std::vector<Row> Evidence::* table) {
+  void append(const std::vector<Row>& more, std::vector<Row> Evidence::*table) {
     writer.append(std::span<const Row>(more));
     std::vector<Row>& kept = rows.*table;
     kept.insert(kept.end(), more.begin(), more.end());
   }
   template <class Row>
-  void append(const Row& row, std::vector<Row> Evidence::* table) {
+  void append(const Row& row, std::vector<Row> Evidence::*table) {
     writer.append(std::span<const Row>(&row, 1));
     (rows.*table).push_back(row);
   }

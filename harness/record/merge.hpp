@@ -41,9 +41,9 @@ class LegMerger {
   /// Appends everything else: steps that not every rank completed, op stamps, clocks, failures found in
   /// journals (and `dropped_rows` when some found no room, `graph_mismatch` when ranks ran different graphs),
   /// all ranks with their state (a rank without a usable journal is `missing`, with a failure row
-  /// `missing_evidence`), and what the analyst concludes; then the LegEndRow, whose journal counts it fills in
-  /// itself. An outcome `completed` turns into `failed` when a journal is missing or partial. Call it once,
-  /// last.
+  /// `missing_evidence`), and what the analyst concludes; then the LegEndRow, whose journal counts it fills
+  /// in itself. An outcome `completed` turns into `failed` when a journal is missing or partial. Call it
+  /// once, last.
   ///
   /// All rows of the launch are in memory for the analyst: about 60 bytes a step, rank and communication.
   LegEndRow finish(LegEndRow end, const Analyst& analyst = {});

@@ -291,6 +291,8 @@ StepResult Executor::stop_with(StepStatus status, std::size_t comm_index, std::s
 StepResult Executor::drive_communication(std::uint32_t step, bool validated) {
   std::size_t next = 0;
   std::int64_t moved_ns = 0;
+  std::int64_t looked_ns = 0;
+  std::int64_t longest_gap_ns = 0;
   while (next < plan_->comm.size() || !in_flight_.empty()) {
     const std::uint32_t events = compute_events_.load(std::memory_order_acquire);
     const bool is_held = held();  // looked at once: who lets go wakes nobody
@@ -314,10 +316,13 @@ StepResult Executor::drive_communication(std::uint32_t step, bool validated) {
     }
     if (moved) {
       moved_ns = clock_.now_ns();
+      longest_gap_ns = std::max(longest_gap_ns, looked_ns > 0 ? moved_ns - looked_ns : 0);
+      looked_ns = moved_ns;
       continue;
     }
     if (in_flight_.empty()) {
       // Nothing to move: only the compute thread can make the next communication ready.
+      looked_ns = 0;
       if (options_.wait == WaitMode::spin)
         relax_cpu();
       else if (is_held)
@@ -327,9 +332,14 @@ StepResult Executor::drive_communication(std::uint32_t step, bool validated) {
       continue;
     }
     const std::int64_t now_ns = clock_.now_ns();
+    longest_gap_ns = std::max(longest_gap_ns, looked_ns > 0 ? now_ns - looked_ns : 0);
+    looked_ns = now_ns;
     pause(now_ns - moved_ns);
-    if (const auto late = overdue(now_ns))
-      return stop_with(StepStatus::deadline, *late, {});
+    if (const auto late = overdue(now_ns)) {
+      StepResult result = stop_with(StepStatus::deadline, *late, {});
+      result.stood_still_ns = longest_gap_ns;
+      return result;
+    }
   }
   return {};
 }

@@ -51,8 +51,11 @@ struct Corruption {
 
 struct StepResult {
   StepStatus status = StepStatus::completed;
-  OpId op;                              ///< the op at fault, unless completed
-  std::string message;                  ///< what the transport said
+  OpId op;              ///< the op at fault, unless completed
+  std::string message;  ///< what the transport said
+  /// Longest time between two looks at what is in flight: more than a moment when this process itself was
+  /// stopped or got no core. Meaningful for `deadline`.
+  std::int64_t stood_still_ns = 0;
   std::vector<Corruption> corruptions;  ///< empty when the data were right or not checked
 };
 

@@ -6,8 +6,8 @@
 
 namespace lockstep::watch {
 
-record::Conclusions analyse_launch(const record::Evidence& evidence, std::uint32_t leg, const LaunchFacts& facts,
-                              const stats::StallRule& rule) {
+record::Conclusions analyse_launch(const record::Evidence& evidence, std::uint32_t leg,
+                                   const LaunchFacts& facts, const stats::StallRule& rule) {
   const LaunchView view = view_of(evidence, leg);
   if (view.leg == nullptr)
     return {};

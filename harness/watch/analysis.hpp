@@ -10,9 +10,11 @@
 
 namespace lockstep::watch {
 
-/// All that is found out about a launch when it has ended. `evidence` needs to hold the rows of that launch only.
-/// Incidents are numbered from 0, and their `recovery` is for the caller to fill. Nothing when there is no such launch.
+/// All that is found out about a launch when it has ended. `evidence` needs to hold the rows of that launch
+/// only. Incidents are numbered from 0, and their `recovery` is for the caller to fill. Nothing when there is
+/// no such launch.
 [[nodiscard]] record::Conclusions analyse_launch(const record::Evidence& evidence, std::uint32_t leg,
-                                            const LaunchFacts& facts = {}, const stats::StallRule& rule = {});
+                                                 const LaunchFacts& facts = {},
+                                                 const stats::StallRule& rule = {});
 
 }  // namespace lockstep::watch

@@ -30,7 +30,7 @@ std::optional<Frame> decode(std::span<const std::byte> bytes) {
     word = be64toh(word);
   const auto kind = static_cast<std::uint32_t>(words[0]);
   const bool known = kind >= static_cast<std::uint32_t>(FrameKind::hello) &&
-                     kind <= static_cast<std::uint32_t>(FrameKind::size);
+                     kind <= static_cast<std::uint32_t>(FrameKind::echo);
   if (words[0] >> 32 != kMagic || !known)
     return std::nullopt;
   return Frame{.kind = static_cast<FrameKind>(kind),

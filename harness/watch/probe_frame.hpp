@@ -17,6 +17,8 @@ enum class FrameKind : std::uint32_t {
                  ///< Answer: stream, first: bytes that count, second: ns that they took
   datagram = 5,  ///< UDP. number: the train, first: place in it. No answer
   size = 6,      ///< UDP, padded to the size that is tried. Answer: size, number as asked, first: bytes got
+  echo = 7,      ///< UDP, between ranks. number: its own, first: rank that asks and rank that is asked.
+                 ///< Answer: the same, second: 1 + ns from its arrival to the answer
 };
 
 /// 40 bytes in network byte order.

@@ -104,6 +104,7 @@ bool ProbeServer::answer_one(int fd) {
       return sink_stream(fd, request->first);
     case FrameKind::datagram:
     case FrameKind::size:
+    case FrameKind::echo:
       return false;
   }
   return send_all(fd, encode(reply), monotonic_ns() + kFrameNs) == Transfer::done;

@@ -1,5 +1,6 @@
 #include "harness/watch/watchdog.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -41,14 +42,23 @@ void Watchdog::disarm() noexcept {
 
 void Watchdog::watch() {
   std::unique_lock lock(mutex_);
+  std::int64_t looked_ns = clock_();
+  std::int64_t gap_ns = 0;
+  std::int64_t gap_since_ns = 0;  // the gap counts for the phase that it fell into
   while (!stop_) {
     wake_.wait_for(lock, std::chrono::duration<double>(look_every_s_));
     const std::int64_t deadline_ns = deadline_ns_.load(std::memory_order_acquire);
     const std::int64_t now_ns = clock_();
+    const std::int64_t since_ns = since_ns_.load(std::memory_order_relaxed);
+    if (since_ns != gap_since_ns)
+      gap_ns = 0;
+    gap_since_ns = since_ns;
+    gap_ns = std::max(gap_ns, now_ns - std::max(looked_ns, since_ns));
+    looked_ns = now_ns;
     if (stop_ || deadline_ns == 0 || now_ns < deadline_ns)
       continue;
-    const std::int64_t since_ns = since_ns_.load(std::memory_order_relaxed);
-    const Expiry expiry{phase_, seconds_from_ns(deadline_ns - since_ns), seconds_from_ns(now_ns - since_ns)};
+    const Expiry expiry{phase_, seconds_from_ns(deadline_ns - since_ns), seconds_from_ns(now_ns - since_ns),
+                        seconds_from_ns(gap_ns)};
     disarm();
     lock.unlock();
     on_expiry_(expiry);

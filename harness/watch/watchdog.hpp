@@ -22,6 +22,8 @@ struct Expiry {
   std::string phase;
   double allowed_s = 0.0;
   double waited_s = 0.0;
+  /// Longest time between two looks: more than a moment when this process itself was stopped or got no core.
+  double stood_still_s = 0.0;
 };
 
 /// One thread that sees to it that no phase of this process lasts for ever. It needs neither MPI nor any

@@ -73,6 +73,15 @@ TEST_F(LegWatchTest, ARankThatAllowsItselfMoreIsGivenMore) {
   EXPECT_TRUE(watch.observe(33 * kSecond, sight));
 }
 
+TEST_F(LegWatchTest, BeforeTheFirstStepTooARankIsGivenWhatItAllowsItself) {
+  Sight sight{4, RankPhase::checkpoint, 0, 30.0, 0};
+  EXPECT_FALSE(watch_.observe(8 * kSecond, sight));
+  sight.change = 1;  // it begins to load
+  EXPECT_FALSE(watch_.observe(9 * kSecond, sight));
+  EXPECT_FALSE(watch_.observe(38 * kSecond, sight));
+  EXPECT_TRUE(watch_.observe(40 * kSecond, sight));
+}
+
 TEST_F(LegWatchTest, AnotherPhaseRenewsTheWaitAsAStepDoes) {
   Sight sight{4, RankPhase::stepping, 3, 0.0, 1};
   EXPECT_FALSE(watch_.observe(0, sight));

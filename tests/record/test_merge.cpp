@@ -46,10 +46,10 @@ class MergeTest : public RecordTest {
       merger_.emplace(writer_, leg_, path("journals"));
     return *merger_;
   }
-  LegEndRow finish(const std::string& outcome = "completed") {
+  LegEndRow finish(const std::string& outcome = "completed", const Analyst& analyst = {}) {
     LegEndRow end;
     end.outcome = outcome;
-    end = merger().finish(end);
+    end = merger().finish(end, analyst);
     writer_.close();
     evidence_ = read_run_file(run_);
     EXPECT_EQ(evidence_.leg_ends, std::vector{end});
@@ -282,7 +282,7 @@ TEST_F(MergeTest, AnAnalystGetsAllRowsAndItsConclusionsAreKept) {
     store_step(journal, {.step = 0, .begin_ns = 1000, .length_ns = 10});
   complete_all();
   Evidence shown;
-  finish([&shown](const Evidence& launch) {
+  finish("completed", [&shown](const Evidence& launch) {
     shown = launch;
     Conclusions conclusions;
     conclusions.stalls.emplace_back().culprit = "rank 2";

@@ -272,6 +272,24 @@ TEST_P(ExecutorTest, EachCommunicationHasItsOwnDeadline) {
   EXPECT_EQ(result.op, hasty) << "though the other one began before it";
 }
 
+TEST_P(ExecutorTest, TellsThatTheThreadItselfStoodStill) {
+  SmallGraph small({{2}});
+  small.all_reduce("stuck", {});
+  BufferSet buffers(small.graph(), BufferSet::Need::all, RankId{0});
+  int looks = 0;
+  fabric_.rule = [&looks](FabricBackend::Ticket) {
+    if (++looks == 3)
+      sleep_until_ns(monotonic_ns() + 60'000'000);  // as if the process had been stopped
+    return CommState::pending;
+  };
+  ExecutorOptions hasty = options();
+  hasty.op_deadline_s = 0.05;
+  Executor executor(small.graph(), compute_, fabric_, buffers, clock_, Recording{}, nullptr, hasty);
+  const StepResult result = executor.run_step(0, 0);
+  EXPECT_EQ(result.status, StepStatus::deadline);
+  EXPECT_GE(result.stood_still_ns, 59'000'000);
+}
+
 TEST_P(ExecutorTest, TellsHowLongCommunicationsTook) {
   SmallGraph small({{2}});
   small.all_reduce("comm", {small.gemm("a")});

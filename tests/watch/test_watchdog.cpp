@@ -45,6 +45,25 @@ TEST_F(WatchdogTest, NamesThePhaseThatDidNotEnd) {
   EXPECT_DOUBLE_EQ(expiry.waited_s, 6.0);
 }
 
+TEST_F(WatchdogTest, TellsThatTheProcessItselfStoodStill) {
+  watchdog_.enter("step", 5.0);
+  now_ns_ += 1'000'000'000;
+  let_it_look();
+  now_ns_ += 7'000'000'000;
+  EXPECT_DOUBLE_EQ(expired_.get_future().get().stood_still_s, 7.0);
+}
+
+TEST_F(WatchdogTest, AGapBeforeThePhaseDoesNotCount) {
+  now_ns_ += 60'000'000'000;
+  watchdog_.enter("step", 5.0);
+  let_it_look();
+  for (int i = 0; i < 6; ++i) {
+    now_ns_ += 1'000'000'000;
+    let_it_look();
+  }
+  EXPECT_DOUBLE_EQ(expired_.get_future().get().stood_still_s, 1.0);
+}
+
 TEST_F(WatchdogTest, ProgressMovesTheDeadline) {
   watchdog_.enter("step", 5.0);
   now_ns_ += 4'000'000'000;
