@@ -86,6 +86,12 @@ void check_format(const std::string& path, const hdf5::File& file) {
                        kSchemaVersion),
            fmt::format("read it with Lockstep {} or newer", file.read_root_attribute("lockstep_version")));
   }
+  if (stored < kSchemaVersion) {
+    refuse(path,
+           fmt::format("its schema version {} is older than {}, and lacks what this version judges by",
+                       stored, kSchemaVersion),
+           fmt::format("read it with Lockstep {}", file.read_root_attribute("lockstep_version")));
+  }
 }
 
 template <class Row>

@@ -18,7 +18,7 @@ namespace lockstep::record {
 /// Root attribute `format` of every run file.
 constexpr const char* kRunFileFormat = "lockstep-run";
 
-/// Raised when a column changes meaning or type, or one goes. Readers refuse newer versions than theirs.
+/// Raised when a column changes meaning or type, or one goes. Readers refuse other versions than theirs.
 constexpr int kSchemaVersion = 2;
 
 template <class Row>

@@ -357,16 +357,21 @@ hdf5::File make_head(const std::string& path, const std::string& format, const s
 TEST_F(RunFileTest, OtherFormatsAndNewerSchemasAreRefused) {
   make_head(path("other"), "something-else", "1").close();
   EXPECT_THAT(refusal(path("other")), HasSubstr("something-else"));
-  make_head(path("newer"), kRunFileFormat, "2").close();
-  EXPECT_THAT(refusal(path("newer")), AllOf(HasSubstr("newer than 1"), HasSubstr("99.1.0 or newer")));
+  const std::string current = std::to_string(kSchemaVersion);
+  make_head(path("newer"), kRunFileFormat, std::to_string(kSchemaVersion + 1)).close();
+  EXPECT_THAT(refusal(path("newer")),
+              AllOf(HasSubstr("newer than " + current), HasSubstr("99.1.0 or newer")));
+  make_head(path("older"), kRunFileFormat, std::to_string(kSchemaVersion - 1)).close();
+  EXPECT_THAT(refusal(path("older")),
+              AllOf(HasSubstr("older than " + current), HasSubstr("Lockstep 99.1.0")));
   make_head(path("odd"), kRunFileFormat, "1x").close();
   EXPECT_THAT(refusal(path("odd")), HasSubstr("schema_version"));
-  make_head(path("bare"), kRunFileFormat, "1").close();
+  make_head(path("bare"), kRunFileFormat, current).close();
   EXPECT_THAT(refusal(path("bare")), HasSubstr("no /plan/text"));
 }
 
 TEST_F(RunFileTest, ColumnsOfOtherTypesAreRefused) {
-  hdf5::File file = make_head(path("typed"), kRunFileFormat, "1");
+  hdf5::File file = make_head(path("typed"), kRunFileFormat, std::to_string(kSchemaVersion));
   file.create_group("/plan");
   file.write_text("/plan/text", "p");
   hdf5::RowLayout changed = layout<LegRow>();
@@ -377,7 +382,7 @@ TEST_F(RunFileTest, ColumnsOfOtherTypesAreRefused) {
 }
 
 TEST_F(RunFileTest, AMissingColumnIsRefused) {
-  hdf5::File file = make_head(path("columns"), kRunFileFormat, "1");
+  hdf5::File file = make_head(path("columns"), kRunFileFormat, std::to_string(kSchemaVersion));
   file.create_group("/plan");
   file.write_text("/plan/text", "p");
   hdf5::RowLayout changed = layout<LegRow>();
@@ -388,7 +393,7 @@ TEST_F(RunFileTest, AMissingColumnIsRefused) {
 }
 
 TEST_F(RunFileTest, ATableThatClaimsMoreThanTheFileHoldsIsRefused) {
-  hdf5::File file = make_head(path("claims"), kRunFileFormat, "1");
+  hdf5::File file = make_head(path("claims"), kRunFileFormat, std::to_string(kSchemaVersion));
   file.create_group("/plan");
   file.write_text("/plan/text", "p");
   hdf5::Table table = hdf5::Table::create(file, "/legs", layout<LegRow>(), 100'000, std::byte{0xff});

@@ -321,7 +321,7 @@ TEST(Incidents, AnAnalysisHoldsStallsAndIncidentsOfOneLaunch) {
   launch.planted = {{What::work, 15, tests::kBackward, {5}, 0.2},
                     {What::work, 30, tests::kBackward, {4}, kForever}};
   const Evidence evidence = make_launch(launch);
-  const LaunchAnalysis found = analyse_launch(evidence, 0);
+  const record::Conclusions found = analyse_launch(evidence, 0);
   ASSERT_THAT(found.stalls, SizeIs(1));
   EXPECT_EQ(found.stalls[0].culprit, "rank 5 on b1");
   ASSERT_THAT(found.incidents, SizeIs(1));
