@@ -1,6 +1,6 @@
 # The controller and analyst. It does not link MPI: it must outlive what it judges.
 add_executable(lockstep
-  command_line.cpp lab_session.cpp lockstep.cpp lockstep_certify.cpp lockstep_check.cpp lockstep_doctor.cpp
+  command_line.cpp lab_session.cpp lockstep.cpp lockstep_certify.cpp lockstep_check.cpp lockstep_collect.cpp lockstep_doctor.cpp
   lockstep_hosts.cpp lockstep_lab.cpp lockstep_output.cpp lockstep_prediction.cpp lockstep_show.cpp lockstep_verify.cpp)
 target_link_libraries(lockstep PRIVATE
   lockstep_flags lockstep::core lockstep::plan lockstep::step lockstep::compute lockstep::record lockstep::campaign

@@ -35,6 +35,9 @@ constexpr const char* kExitCodes =
 struct Requests {
   app::CheckRequest check;
   app::CertifyRequest certify;
+  app::ResumeRequest resume;
+  app::CollectRequest collect;
+  app::RecoverRequest recover;
   app::VerifyRequest verify;
   app::ShowRequest show;
   app::DoctorRequest doctor;
@@ -181,6 +184,53 @@ void add_probe(CLI::App& app, Requests& requests) {
   command.add_option("--index", requests.probe.index, "this host's number in the survey")->required();
 }
 
+void add_resume(CLI::App& app, Requests& requests) {
+  CLI::App& command =
+      *app.add_subcommand("resume", "go on with a run that was cut short, however that happened");
+  command.add_option("DIR", requests.resume.folder, "a folder that certify made")->required();
+  command.add_flag("--allow-drills", requests.resume.allow_drills, "as for certify");
+  command.add_flag("--json", requests.json, "one JSON document on standard output");
+  command.footer(
+      "Examples:\n"
+      "  lockstep resume results/two-sites-20260131T123456Z\n"
+      "\n"
+      "Takes plan, programs and lab from the folder. Launches that have ended are kept, the others are made "
+      "again:\n"
+      "certify --resume DIR with the plan of before does the same.\n"
+      "\n" +
+      std::string(kExitCodes));
+}
+
+void add_collect(CLI::App& app, Requests& requests) {
+  CLI::App& command = *app.add_subcommand("collect", "merge journals that came late, and judge again");
+  command.add_option("DIR", requests.collect.folder, "a folder that certify made")->required();
+  command
+      .add_option("--journals", requests.collect.journals,
+                  "a folder with folders such as leg-002-joint-r0-a0, brought from another host")
+      ->type_name("FROM");
+  command.add_flag("--json", requests.json, "one JSON document on standard output");
+  command.footer(
+      "Examples:\n"
+      "  scp -r b2:/scratch/run/journals from-b2 && lockstep collect results/pair-20260131T123456Z "
+      "--journals "
+      "from-b2\n"
+      "\n"
+      "Ranks of which nothing is known are listed. The run file as it was stays as run.before-N.h5.\n"
+      "\n" +
+      std::string(kExitCodes));
+}
+
+void add_recover(CLI::App& app, Requests& requests) {
+  CLI::App& command = *app.add_subcommand("recover", "repair a run file whose writer was killed");
+  command.add_option("RUN", requests.recover.path, "a run.h5, or the folder that it is in")->required();
+  command.footer(
+      "Examples:\n"
+      "  lockstep recover results/two-sites-20260131T123456Z\n"
+      "\n"
+      "Writes all rows that can be read into a file that opens like any other; the file as it was stays as\n"
+      "run.h5.left-open. `lockstep resume` and `collect` do this by themselves.\n");
+}
+
 void add_verify(CLI::App& app, Requests& requests) {
   CLI::App& command = *app.add_subcommand("verify", "recompute a certificate from its evidence and compare");
   command.add_option("DIR", requests.verify.folder, "a folder that certify wrote")->required();
@@ -216,6 +266,16 @@ ExitCode dispatch(const CLI::App& command, Requests& requests) {
     requests.certify.plan.form = form;
     return app::run_certify(requests.certify);
   }
+  if (name == "resume") {
+    requests.resume.form = form;
+    return app::run_resume(requests.resume);
+  }
+  if (name == "collect") {
+    requests.collect.form = form;
+    return app::run_collect(requests.collect);
+  }
+  if (name == "recover")
+    return app::run_recover(requests.recover);
   if (name == "doctor") {
     requests.doctor.plan.form = form;
     return app::run_doctor(requests.doctor);
@@ -252,6 +312,9 @@ ExitCode run(int argc, char** argv) {
   add_check(parser, requests);
   add_doctor(parser, requests);
   add_certify(parser, requests);
+  add_resume(parser, requests);
+  add_collect(parser, requests);
+  add_recover(parser, requests);
   add_probe(parser, requests);
   add_verify(parser, requests);
   add_show(parser, requests);

@@ -8,6 +8,7 @@
 #include "harness/app/lab_session.hpp"
 #include "harness/app/lockstep_commands.hpp"
 #include "harness/app/lockstep_hosts.hpp"
+#include "harness/app/lockstep_judge.hpp"
 #include "harness/app/lockstep_prediction.hpp"
 #include "harness/campaign/campaign.hpp"
 #include "harness/campaign/stop_signals.hpp"
@@ -35,14 +36,6 @@ std::vector<double> expected_step_s(const plan::Plan& plan,
     seconds.push_back(step ? step->step_s : 0.0);
   }
   return seconds;
-}
-
-/// Judges the evidence and writes the certificate: whole, or not at all.
-certify::Certificate write_certificate(const campaign::ResultsFolder& folder) {
-  const record::Evidence evidence = record::read_run_file(folder.run_file());
-  certify::Certificate certificate = certify::make_certificate(evidence, sha256_file(folder.run_file()));
-  write_text_file(folder.certificate_file(), certify::serialize(certificate));
-  return certificate;
 }
 
 ExitCode exit_code_of(const campaign::Result& result,
@@ -109,6 +102,13 @@ std::optional<std::int64_t> end_of_time_utc_ns(const CertifyRequest& request, co
 
 }  // namespace
 
+certify::Certificate judge(const campaign::ResultsFolder& folder) {
+  const record::Evidence evidence = record::read_run_file(folder.run_file());
+  certify::Certificate certificate = certify::make_certificate(evidence, sha256_file(folder.run_file()));
+  write_text_file(folder.certificate_file(), certify::serialize(certificate));
+  return certificate;
+}
+
 ExitCode run_certify(const CertifyRequest& request) {
   // A reader of our output that goes away, or a limit on file size, is an error of that write and not our
   // end.
@@ -148,7 +148,7 @@ ExitCode run_certify(const CertifyRequest& request) {
 
   std::optional<certify::Certificate> certificate;
   if (result.evidence_is_whole)
-    certificate = write_certificate(folder);
+    certificate = judge(folder);
   const ExitCode code = exit_code_of(result, certificate);
   if (result.ending == campaign::Ending::interrupted || result.ending == campaign::Ending::out_of_time)
     log_warning(result.message);

@@ -40,6 +40,28 @@ struct CertifyRequest {
 };
 [[nodiscard]] ExitCode run_certify(const CertifyRequest& request);
 
+/// Goes on with a run that was cut short: with the plan, the programs and the lab that its folder names.
+struct ResumeRequest {
+  std::string folder;
+  bool allow_drills = false;
+  OutputForm form = OutputForm::text;
+};
+[[nodiscard]] ExitCode run_resume(const ResumeRequest& request);
+
+/// Merges journals that came late, and judges again.
+struct CollectRequest {
+  std::string folder;
+  std::string journals;  ///< a folder of journals brought from elsewhere; empty: none
+  OutputForm form = OutputForm::text;
+};
+[[nodiscard]] ExitCode run_collect(const CollectRequest& request);
+
+/// Repairs a run file whose writer was killed.
+struct RecoverRequest {
+  std::string path;  ///< run.h5, or the folder that it is in
+};
+[[nodiscard]] ExitCode run_recover(const RecoverRequest& request);
+
 struct VerifyRequest {
   std::string folder;
   OutputForm form = OutputForm::text;

@@ -119,22 +119,26 @@ class Attempts {
     Drills drills(plan_, leg.name, launch.round);
     const std::string checkpoints = checkpoints_folder(leg_row(plan_, launch, 0, 0));
     LegResult result;
+    const DecideRestart decide = [&](const LegResult& failed) {
+      // That it could be launched before says that plan and machine are not to blame.
+      if (launch.attempt == 0 && failed.diagnosis && failed.diagnosis->consequence != Consequence::data)
+        return RestartDecision{.restarts = false, .wait_s = 0.0, .detail = "it could not be launched at all"};
+      return recovery.after_failure(failed.failed_hosts);
+    };
     for (;;) {
       launch.rank_drills = drills.of_ranks();
-      result = runner_.run(launch, launches, recovery.hosts(), drills);
+      result = runner_.run(launch, launches, recovery.hosts(), drills, decide);
       ends.push_back(result.end);
-      // That it could be launched before says that plan and machine are not to blame.
       if (launch.attempt > 0 && result.diagnosis)
         result.diagnosis->consequence = Consequence::data;
-      if (!may_restart(result))
+      if (!result.decision)
         break;
-      const RestartDecision decision = recovery.after_failure(result.failed_hosts);
       const auto newest = record::latest_checkpoint(checkpoints);
       launch.first_step = newest ? newest->step : 0;
-      tell(launch, decision);
-      if (!decision.restarts)
+      tell(launch, *result.decision);
+      if (!result.decision->restarts)
         break;
-      if (!wait_before_restart(stop_, decision.wait_s)) {
+      if (!wait_before_restart(stop_, result.decision->wait_s)) {
         result.interrupted = true;
         break;
       }
@@ -151,13 +155,6 @@ class Attempts {
   }
 
  private:
-  /// A first attempt that could not even be launched says that the plan or the machine is wrong.
-  static bool may_restart(const LegResult& result) {
-    if (result.interrupted || result.end.outcome != "failed")
-      return false;
-    return !result.diagnosis || result.diagnosis->consequence == Consequence::data;
-  }
-
   /// Where the ranks save them: see the plan's key recovery.checkpoint_folder.
   [[nodiscard]] std::string checkpoints_folder(const record::LegRow& row) const {
     const std::string& chosen = plan_.recovery.checkpoint_folder;

@@ -57,6 +57,7 @@ struct LegRunner::Running {
   std::int64_t first_steps_ns = 0;
   Sight last_sight;
   Drills* drills = nullptr;
+  const DecideRestart* decide = nullptr;
   StallWatch stalls;
   ProcessWatch processes;
   std::int64_t ended_by_us_utc_ns = 0;  ///< 0: the launch ended by itself
@@ -77,9 +78,10 @@ LegRunner::LegRunner(const plan::Plan& plan, const Options& options, const Resul
       next_incident_(first_incident) {}
 
 LegResult LegRunner::run(const Launch& launch, std::uint32_t launches, const std::vector<HostSlots>& hosts,
-                         Drills& drills) {
+                         Drills& drills, const DecideRestart& decide) {
   Running running = start(launch, launches, hosts);
   running.drills = &drills;
+  running.decide = &decide;
   follow(running);
   drills.note_progress(launch.first_step + running.watch.most_steps());
   return close(running);
@@ -150,7 +152,7 @@ void LegRunner::follow(Running& running) {
     }
     running.end = running.process.poll_end();
     running.last_sight = running.journals.look();
-    running.processes.look();
+    watch_processes(running);
     running.steps_done = running.merger.poll();
     watch_stalls(running);
     make_faults(running);
@@ -189,6 +191,16 @@ void LegRunner::watch_stalls(Running& running) {
          fmt::format("leg {}, round {}: step {} took about {}, usually {}", running.row.name,
                      running.row.round + 1, ended->step, format_seconds(seconds_from_ns(ended->length_ns)),
                      format_seconds(ended->usual_s)));
+  }
+}
+
+void LegRunner::watch_processes(Running& running) {
+  running.processes.look(utc_ns());
+  // Once the controller itself ends the launch, deaths are no news.
+  for (const std::string& news : running.processes.take_news()) {
+    if (running.ended_by_us_utc_ns == 0)
+      note("process", static_cast<std::int32_t>(running.row.leg),
+           fmt::format("leg {}, round {}: {}", running.row.name, running.row.round + 1, news));
   }
 }
 
@@ -283,7 +295,7 @@ LegResult LegRunner::close(Running& running) {
 }
 
 record::Conclusions LegRunner::conclude(Running& running, const record::Evidence& launch, LegResult& result) {
-  running.processes.look();
+  watch_processes(running);
   watch::LaunchFacts facts;
   facts.exit_status = running.end->exit_status;
   facts.ranks = running.processes.ends(launch.ranks, running.ended_by_us_utc_ns);
@@ -292,12 +304,25 @@ record::Conclusions LegRunner::conclude(Running& running, const record::Evidence
   if (running.overdue)
     facts.overdue_phase = record::to_string(running.last_sight.furthest);
   facts.interrupted = result.interrupted;
-  facts.detected_utc_ns = running.ended_by_us_utc_ns;
+  facts.detected_utc_ns = running.processes.first_trouble_utc_ns() > 0
+                              ? running.processes.first_trouble_utc_ns()
+                              : running.ended_by_us_utc_ns;
   record::Conclusions conclusions = watch::analyse_launch(launch, running.row.leg, facts);
-  for (record::IncidentRow& incident : conclusions.incidents) {
-    incident.incident = next_incident_++;
+  for (const record::IncidentRow& incident : conclusions.incidents) {
     const std::set<std::string> hosts = hosts_to_blame(incident, launch.ranks);
     result.failed_hosts.insert(hosts.begin(), hosts.end());
+  }
+  const bool failed = !launch.leg_ends.empty() && launch.leg_ends.front().outcome == "failed";
+  if (failed && !result.interrupted)
+    result.decision = (*running.decide)(result);
+  for (record::IncidentRow& incident : conclusions.incidents) {
+    incident.incident = next_incident_++;
+    // Wrong data alone end no launch.
+    if (result.decision && incident.kind != "wrong_data") {
+      incident.recovery =
+          plan::to_string(result.decision->restarts ? plan_.recovery.policy : plan::RestartPolicy::stop);
+      incident.recovery_detail = result.decision->detail;
+    }
     note("incident", static_cast<std::int32_t>(running.row.leg),
          fmt::format("incident {}: {}", incident.incident,
                      incident.story.empty() ? incident.cause : incident.story));

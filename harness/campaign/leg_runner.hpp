@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <set>
 #include <string>
@@ -10,6 +11,7 @@
 #include "harness/campaign/diagnosis.hpp"
 #include "harness/campaign/drills.hpp"
 #include "harness/campaign/leg_watch.hpp"
+#include "harness/campaign/recovery.hpp"
 #include "harness/campaign/schedule.hpp"
 #include "harness/campaign/time_left.hpp"
 #include "harness/record/merge.hpp"
@@ -23,8 +25,11 @@ struct LegResult {
   std::optional<Diagnosis> diagnosis;  ///< nullopt when nothing was wrong
   bool interrupted = false;
   double seconds = 0.0;
-  std::set<std::string> failed_hosts;  ///< to blame, as far as it is known
+  std::set<std::string> failed_hosts;       ///< to blame, as far as it is known
+  std::optional<RestartDecision> decision;  ///< what follows, after a failure
 };
+/// Asked once, when a launch has failed and who is to blame has been found out.
+using DecideRestart = std::function<RestartDecision(const LegResult&)>;
 
 /// Makes one launch: starts it, follows its journals into the run file, stops it when a stop signal comes or
 /// a deadline passes, and closes its evidence. One object serves a campaign.
@@ -37,7 +42,7 @@ class LegRunner {
   /// `launches`: of the whole campaign, for progress. `hosts`: see hosts_of_leg(). `drills`: of its leg and
   /// round. Throws RunError when evidence cannot be written; the launch has then been ended.
   LegResult run(const Launch& launch, std::uint32_t launches, const std::vector<HostSlots>& hosts,
-                Drills& drills);
+                Drills& drills, const DecideRestart& decide);
   /// Puts an event into the run file and tells it. `leg`: index of a launch, or -1.
   void note(const std::string& kind, std::int32_t leg, const std::string& message);
   /// Puts a fault that was made or taken back into the run file, and tells it.
@@ -48,6 +53,7 @@ class LegRunner {
   [[nodiscard]] Running start(const Launch& launch, std::uint32_t launches,
                               const std::vector<HostSlots>& hosts);
   void watch_stalls(Running& running);
+  void watch_processes(Running& running);
   void make_faults(Running& running);
   void follow(Running& running);
   void ask_to_stop(Running& running);

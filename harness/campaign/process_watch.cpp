@@ -3,7 +3,7 @@
 #include <string_view>
 #include <utility>
 
-#include "harness/core/text.hpp"
+#include <fmt/format.h>
 
 namespace lockstep::campaign {
 namespace {
@@ -53,9 +53,18 @@ std::string word_after(std::string_view text, std::string_view prefix) {
 
 }  // namespace
 
-void ProcessWatch::look() {
+void ProcessWatch::look(std::int64_t now_utc_ns) {
   for (record::ProcessState& state : record::read_process_states(folder_)) {
     Seen& seen = seen_[{state.host, state.pid}];
+    const bool died = state.condition == record::ProcessCondition::killed ||
+                      (state.condition == record::ProcessCondition::exited && state.exit_code != 0);
+    const bool is_new = state.condition != seen.state.condition;
+    if (is_new && (state.condition == record::ProcessCondition::stopped || (died && !somebody_died_))) {
+      news_.push_back(fmt::format("process {} on {}: {}", state.pid, state.host, record::describe(state)));
+      if (first_trouble_utc_ns_ == 0)
+        first_trouble_utc_ns_ = now_utc_ns;
+    }
+    somebody_died_ = somebody_died_ || died;
     if (state.condition == record::ProcessCondition::stopped) {
       seen.stopped_utc_ns = state.changed_utc_ns;
       seen.went_on_utc_ns = 0;
@@ -64,6 +73,10 @@ void ProcessWatch::look() {
     }
     seen.state = std::move(state);
   }
+}
+
+std::vector<std::string> ProcessWatch::take_news() {
+  return std::exchange(news_, {});
 }
 
 const ProcessWatch::Seen* ProcessWatch::find(const record::RankRow& rank) const {

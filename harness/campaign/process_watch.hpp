@@ -22,7 +22,12 @@ class ProcessWatch {
  public:
   explicit ProcessWatch(std::string folder) : folder_(std::move(folder)) {}
 
-  void look();
+  void look(std::int64_t now_utc_ns);
+  /// What went wrong with a process since the last call, one line each: `process 812 on b2: killed by
+  /// SIGKILL`. After the first that died only those that are stopped: a launcher ends the others.
+  [[nodiscard]] std::vector<std::string> take_news();
+  /// When the first of those was seen; 0: none was.
+  [[nodiscard]] std::int64_t first_trouble_utc_ns() const { return first_trouble_utc_ns_; }
   /// By rank, after a last look(). Signals from `ended_by_us_utc_ns` on (0: none) came from the controller.
   [[nodiscard]] std::vector<watch::RankEnd> ends(std::span<const record::RankRow> ranks,
                                                  std::int64_t ended_by_us_utc_ns) const;
@@ -40,6 +45,9 @@ class ProcessWatch {
 
   std::string folder_;
   std::map<Key, Seen> seen_;
+  std::vector<std::string> news_;
+  std::int64_t first_trouble_utc_ns_ = 0;
+  bool somebody_died_ = false;
 };
 
 /// Hosts that an incident's culprit stands for; empty when it is unknown or lies between hosts.

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -94,6 +95,10 @@ ResultsFolder::ResultsFolder(std::string path)
                       .suggestion = "wait for its end, or name another folder",
                       .file = {}});
   }
+}
+
+std::string ResultsFolder::earlier_run_file(std::uint32_t number) const {
+  return fmt::format("{}/run.before-{}.h5", path_, number);
 }
 
 std::string ResultsFolder::journals_folder(const record::LegRow& leg) const {

@@ -21,6 +21,8 @@ class ResultsFolder {
   [[nodiscard]] const std::string& path() const { return path_; }
   [[nodiscard]] std::string plan_file() const { return path_ + "/plan.toml"; }
   [[nodiscard]] std::string run_file() const { return path_ + "/run.h5"; }
+  /// run.h5 as it was before it was replaced for the `number`-th time, from 1.
+  [[nodiscard]] std::string earlier_run_file(std::uint32_t number) const;
   [[nodiscard]] std::string certificate_file() const { return path_ + "/certificate.json"; }
   /// A file that is there as long as launches are missing.
   [[nodiscard]] std::string unfinished_file() const { return path_ + "/unfinished"; }

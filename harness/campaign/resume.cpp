@@ -8,11 +8,13 @@
 
 #include <fmt/format.h>
 
+#include "harness/campaign/keep_aside.hpp"
 #include "harness/core/clock.hpp"
 #include "harness/core/error.hpp"
 #include "harness/core/posix.hpp"
 #include "harness/core/text.hpp"
 #include "harness/record/journal.hpp"
+#include "harness/record/rewrite.hpp"
 
 namespace lockstep::campaign {
 namespace {
@@ -45,54 +47,6 @@ void drop_rounds_cut_short(const std::vector<record::LegRow>& legs, std::set<std
   }
 }
 
-template <class Row, class Keep>
-void keep_only(std::vector<Row>& rows, Keep keep) {
-  std::erase_if(rows, [&keep](const Row& row) { return !keep(row); });
-}
-
-void keep_only(record::Evidence& evidence, const std::set<std::uint32_t>& kept) {
-  const auto is_kept = [&kept](const auto& row) { return kept.contains(row.leg); };
-  keep_only(evidence.legs, is_kept);
-  keep_only(evidence.leg_ends, is_kept);
-  keep_only(evidence.ranks, is_kept);
-  keep_only(evidence.graph, is_kept);
-  keep_only(evidence.steps, is_kept);
-  keep_only(evidence.comms, is_kept);
-  keep_only(evidence.ops, is_kept);
-  keep_only(evidence.clock, is_kept);
-  keep_only(evidence.stalls, is_kept);
-  keep_only(evidence.failures, is_kept);
-  keep_only(evidence.incidents, is_kept);
-  keep_only(evidence.checkpoints, is_kept);
-  keep_only(evidence.probes, is_kept);
-  keep_only(evidence.drills, is_kept);
-  keep_only(evidence.provenance, [&kept](const record::ProvenanceRow& row) {
-    return row.leg < 0 || kept.contains(static_cast<std::uint32_t>(row.leg));
-  });
-}
-
-void append_all(record::RunFileWriter& writer, const record::Evidence& evidence) {
-  const auto append = [&writer](const auto& rows) { writer.append(std::span(rows)); };
-  append(evidence.provenance);
-  append(evidence.legs);
-  append(evidence.ranks);
-  append(evidence.graph);
-  append(evidence.steps);
-  append(evidence.comms);
-  append(evidence.ops);
-  append(evidence.clock);
-  append(evidence.stalls);
-  append(evidence.failures);
-  append(evidence.incidents);
-  append(evidence.checkpoints);
-  append(evidence.probes);
-  append(evidence.drills);
-  append(evidence.events);
-  writer.flush();
-  append(evidence.leg_ends);  // once they can be seen, so can all the rest
-  writer.flush();
-}
-
 std::string name_launches(const std::vector<record::LegRow>& rows) {
   std::vector<std::string> names;
   names.reserve(rows.size());
@@ -109,35 +63,6 @@ record::ProvenanceRow resumed_row(const Earlier& earlier, std::size_t launches, 
   if (!earlier.cut_short.empty())
     text += fmt::format("; cut short and made again: {}", name_launches(earlier.cut_short));
   return {-1, -1, kResumedKey, std::move(text)};
-}
-
-[[noreturn]] void fail_to_move(const std::string& path, const std::error_code& error) {
-  throw RunError({.what = "cannot move " + path + " aside",
-                  .why = error.message(),
-                  .suggestion = "look at the folder's permissions and disk",
-                  .file = {}});
-}
-
-void move_if_there(const std::string& from, const std::string& to) {
-  std::error_code error;
-  if (!fs::exists(from, error))
-    return;
-  fs::create_directories(fs::path(to).parent_path(), error);
-  fs::rename(from, to, error);
-  if (error)
-    fail_to_move(from, error);
-}
-
-/// A second name for the file; a copy where the file system knows no second names.
-void keep_under(const std::string& path, const std::string& kept_path) {
-  std::error_code error;
-  fs::remove(kept_path, error);  // of an attempt to resume that was cut short here
-  fs::create_hard_link(path, kept_path, error);
-  if (error) {
-    fs::copy_file(path, kept_path, fs::copy_options::overwrite_existing, error);
-    if (error)
-      fail_to_move(path, error);
-  }
 }
 
 }  // namespace
@@ -182,7 +107,7 @@ std::optional<Earlier> read_earlier(const ResultsFolder& folder, const plan::Pla
   }
   for (const record::ProvenanceRow& row : earlier.evidence.provenance)
     earlier.times += row.key == kResumedKey ? 1 : 0;
-  keep_only(earlier.evidence, earlier.kept);
+  record::keep_launches(earlier.evidence, earlier.kept);
   return earlier;
 }
 
@@ -200,14 +125,11 @@ record::RunFileWriter resume_run_file(const ResultsFolder& folder, const plan::P
   const std::string next = folder.path() + "/run.next.h5";
   fs::remove(next, error);
   record::RunFileWriter writer(next, plan.text, earlier.evidence.created_utc);
-  append_all(writer, earlier.evidence);
+  record::append_evidence(writer, earlier.evidence);
   const record::ProvenanceRow resumed = resumed_row(earlier, schedule(plan).size(), now_utc_ns);
   writer.append(std::span(&resumed, 1));
   writer.flush();
-  keep_under(folder.run_file(), fmt::format("{}/run.before-{}.h5", folder.path(), number));
-  fs::rename(next, folder.run_file(), error);
-  if (error)
-    fail_to_move(next, error);
+  replace_keeping(next, folder.run_file(), folder.earlier_run_file(number));
   return writer;
 }
 

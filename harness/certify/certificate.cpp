@@ -80,6 +80,9 @@ std::vector<std::string> why_rehearsal(const record::Evidence& evidence, const p
       reasons.push_back(fmt::format("sites {} ran on one kernel: their hosts are parts of one machine",
                                     join(together, ", ")));
   }
+  if (!plan.drills.empty())
+    reasons.push_back(fmt::format("the plan has {} drill{}: faults were made on purpose", plan.drills.size(),
+                                  plan.drills.size() == 1 ? "" : "s"));
   if (const std::string lab = lab_of(evidence); !lab.empty())
     reasons.push_back(fmt::format("the network between the sites was emulated (lab {})", lab));
   return reasons;
@@ -166,6 +169,7 @@ Certificate make_certificate(const record::Evidence& evidence, const plan::Plan&
   certificate.advice = advise(findings, certificate.grade);
   certificate.certified = certificate.grade != plan::Grade::inconclusive &&
                           static_cast<int>(certificate.grade) <= static_cast<int>(certificate.required_grade);
+  certificate.drills = judge_drills(evidence, plan, certificate.incidents);
   certificate.notes = take_notes(evidence, plan);
   return certificate;
 }

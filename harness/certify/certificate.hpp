@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "harness/certify/criteria.hpp"
+#include "harness/certify/drill_results.hpp"
 #include "harness/certify/metrics.hpp"
 #include "harness/core/error.hpp"
 #include "harness/plan/plan.hpp"
@@ -40,6 +41,7 @@ struct Certificate {
   std::vector<Criterion> criteria;
   Metrics metrics;
   std::vector<record::IncidentRow> incidents;  ///< see collect_incidents()
+  std::vector<DrillResult> drills;             ///< one for each drill of the plan
   std::vector<Note> notes;
   [[nodiscard]] bool is_rehearsal() const { return !rehearsal_reasons.empty(); }
 };

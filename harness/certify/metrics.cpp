@@ -9,6 +9,7 @@
 #include "harness/certify/communication.hpp"
 #include "harness/certify/launches.hpp"
 #include "harness/certify/stall_causes.hpp"
+#include "harness/certify/time_account.hpp"
 #include "harness/stats/stall.hpp"
 #include "harness/step/stamps.hpp"
 
@@ -159,7 +160,8 @@ double productive_s(const Round& round, double& wall_s) {
   for (const Launch* launch : round.attempts)
     for (const JudgedStep& step : launch->steps)
       if (step.steady)
-        by_step[step.step] = threshold.is_stall(step.time_s()) ? threshold.median : step.time_s();
+        by_step[launch->leg->first_step + step.step] =
+            threshold.is_stall(step.time_s()) ? threshold.median : step.time_s();
   double productive = 0.0;
   for (const auto& [step, time_s] : by_step)
     productive += time_s;
@@ -273,6 +275,8 @@ void add_joint(Metrics& metrics, const record::Evidence& evidence, const plan::P
   add_tail(metrics, joint_rounds, plan.criteria.confidence);
   add_contributions(metrics, plan, joint);
   add_effective_time(metrics, joint_rounds);
+  for (const Round& round : joint_rounds)
+    metrics.joint_time += account_time(round, evidence);
   metrics.comms = figure_comms(joint_rounds, joint.sites.size());
   metrics.wan = figure_wan(joint_rounds, joint.sites.size());
   metrics.stalls = figure_stalls(evidence, joint_rounds);

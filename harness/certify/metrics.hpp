@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "harness/certify/time_buckets.hpp"
 #include "harness/plan/plan.hpp"
 #include "harness/record/evidence.hpp"
 #include "harness/stats/bootstrap.hpp"
@@ -116,6 +117,7 @@ struct Metrics {
   std::vector<SiteContribution> contributions;  ///< empty when a baseline or the joint leg is lacking
   std::optional<double> effective_time;
   double effective_wall_s = 0.0;      ///< its denominator
+  TimeAccount joint_time;             ///< of the joint leg, all rounds and attempts
   std::optional<double> clock_bound;  ///< largest bound / median step time, over legs
   DataCheck data;
   std::optional<double> low_communication;

@@ -126,6 +126,35 @@ Json joint_stalls(const JointStalls& stalls) {
   return json;
 }
 
+Json time_account(const TimeAccount& account) {
+  Json json = {{"axis", "joint leg: from the launch of each round's first attempt to the end of its last"},
+               {"wall_s", number(account.wall_s)},
+               {"attempts", account.attempts},
+               {"kept_steps", account.kept_steps},
+               {"lost_steps", account.lost_steps}};
+  for (std::size_t i = 0; i < kTimeBuckets; ++i)
+    json[fmt::format("{}_s", to_string(static_cast<TimeBucket>(i)))] = number(account.seconds[i]);
+  json["goodput_tokens_per_s"] =
+      account.wall_s > 0.0 ? number(account.kept_tokens / account.wall_s) : Json(nullptr);
+  json["goodput_method"] = "tokens of all ranks in kept steps, warm-up included / wall_s";
+  return json;
+}
+
+Json drill(const DrillResult& result) {
+  return {{"drill", result.index},
+          {"kind", result.kind},
+          {"target", result.target},
+          {"expected", result.expected},
+          {"made", result.made},
+          {"detected", result.detected},
+          {"detected_as", result.detected_as},
+          {"kind_right", result.kind_right},
+          {"culprit_right", result.culprit_right},
+          {"detection_s", number(result.detection_s)},
+          {"recovered", result.recovered},
+          {"recovery_s", number(result.recovery_s)}};
+}
+
 Json incident(const record::IncidentRow& row) {
   Json json;
   json["launch"] = row.leg;
@@ -166,6 +195,7 @@ Json information(const Certificate& certificate) {
                    {"worst_rank", metrics.wan->worst_rank},
                    {"transfer_s_per_step", number(metrics.wan->transfer_s)},
                    {"cut_bytes_per_step", number(metrics.wan->cut_bytes)}};
+  json["joint_time"] = time_account(metrics.joint_time);
   json["joint_stalls"] = joint_stalls(metrics.stalls);
   json["communication_axis"] =
       "joint leg, p50 over operations in steady steps; time of the last rank to arrive, longest part of the "
@@ -203,6 +233,9 @@ std::string serialize(const Certificate& certificate) {
   json["incidents"] = Json::array();
   for (const record::IncidentRow& row : certificate.incidents)
     json["incidents"].push_back(incident(row));
+  json["drills"] = Json::array();
+  for (const DrillResult& result : certificate.drills)
+    json["drills"].push_back(drill(result));
   json["information"] = information(certificate);
   // Names in evidence come from outside and need not be UTF-8.
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";

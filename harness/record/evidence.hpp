@@ -230,7 +230,7 @@ struct DrillRow {
 struct EventRow {
   std::int64_t utc_ns = 0;
   std::int32_t leg = -1;
-  std::string kind;     ///< launch, stall_begin, stall_end, incident, restart, drill, checkpoint, end
+  std::string kind;     ///< stall_begin, stall_end, process, drill, incident, restart
   std::string message;  ///< one line
   bool operator==(const EventRow&) const = default;
 };

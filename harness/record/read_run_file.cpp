@@ -150,6 +150,20 @@ std::vector<Row> read_table(const std::string& path, const hdf5::File& file) {
 
 }  // namespace
 
+bool was_left_open(const std::string& path) {
+  try {
+    static_cast<void>(hdf5::File::open(path, hdf5::Access::read_only));
+    return false;
+  } catch (const hdf5::Error&) {
+  }
+  try {
+    static_cast<void>(hdf5::File::open(path, hdf5::Access::swmr_read));
+    return true;
+  } catch (const hdf5::Error&) {
+    return false;
+  }
+}
+
 Evidence read_run_file(const std::string& path) {
   readable_bytes(path);
   const hdf5::File file = open_whatever_happened(path);

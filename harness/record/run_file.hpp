@@ -51,6 +51,10 @@ class RunFileWriter {
 /// HDF5 file or not one of ours, with what to try.
 [[nodiscard]] Evidence read_run_file(const std::string& path);
 
+/// Whether a writer is at work on the file, or was killed: it does not open like an ordinary file then. False
+/// for what cannot be read at all.
+[[nodiscard]] bool was_left_open(const std::string& path);
+
 /// One column of one table, for results/README.md and its test.
 struct ColumnInfo {
   std::string table;

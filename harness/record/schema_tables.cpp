@@ -396,7 +396,7 @@ const TableSpec<EventRow>& table() {
           number("utc_ns", &Row::utc_ns, "ns", "UTC time, since 1970-01-01"),
           number("leg", &Row::leg, "", "index of the launch; -1: the whole run"),
           text("kind", &Row::kind, 16,
-               "`launch`, `stall_begin`, `stall_end`, `incident`, `restart`, `drill`, `checkpoint` or `end`"),
+               "`stall_begin`, `stall_end`, `process`, `drill`, `incident` or `restart`"),
           text("message", &Row::message, 512, "one line for a person"),
       }};
   return spec;

@@ -1,10 +1,13 @@
 #include "harness/report/trouble.hpp"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "harness/certify/incidents.hpp"
 #include "harness/core/units.hpp"
+#include "harness/report/table.hpp"
 
 namespace lockstep::report {
 namespace {
@@ -91,6 +94,54 @@ nlohmann::ordered_json incident_json(const record::IncidentRow& incident) {
           {"story", incident.story},
           {"recovery", incident.recovery},
           {"recovery_detail", incident.recovery_detail}};
+}
+
+std::string drill_table(const std::vector<certify::DrillResult>& drills, const Style& style) {
+  if (drills.empty())
+    return {};
+  const auto seconds = [](const std::optional<double>& value) {
+    return value ? format_seconds(*value) : std::string("-");
+  };
+  Table table({{"drill"},
+               {"found"},
+               {"kind"},
+               {"culprit"},
+               {"known after", Align::right},
+               {"going on after", Align::right}});
+  const auto right = [](bool is, bool told) {
+    return Cell{told ? (is ? "right" : "wrong") : "-", told && !is ? Emphasis::bad : Emphasis::plain};
+  };
+  for (const certify::DrillResult& drill : drills) {
+    table.add({{fmt::format("{} {} {}", drill.index, drill.kind, drill.target)},
+               {!drill.made      ? "not made"
+                : drill.detected ? drill.detected_as
+                                 : "NOT SEEN",
+                drill.detected ? Emphasis::plain : Emphasis::bad},
+               right(drill.kind_right, drill.detected),
+               right(drill.culprit_right, drill.detected),
+               {seconds(drill.detection_s)},
+               {drill.recovered ? seconds(drill.recovery_s) : "never"}});
+  }
+  return table.render(style);
+}
+
+std::string time_table(const certify::TimeAccount& account, const Style& style) {
+  if (account.wall_s <= 0.0)
+    return {};
+  Table table({{"time"}, {"seconds", Align::right}, {"share", Align::right}});
+  for (std::size_t i = 0; i < certify::kTimeBuckets; ++i) {
+    std::string name = certify::to_string(static_cast<certify::TimeBucket>(i));
+    std::replace(name.begin(), name.end(), '_', ' ');
+    table.add({{name},
+               {fmt::format("{:.3f}", account.seconds[i])},
+               {format_percent(account.seconds[i] / account.wall_s, 1)}});
+  }
+  table.add({{"wall"}, {fmt::format("{:.3f}", account.wall_s)}, {""}});
+  return table.render(style) +
+         fmt::format(
+             "  {} attempts; {} steps kept, {} lost; goodput {:.4g} tokens/s of wall time (kept steps, all "
+             "ranks)\n",
+             account.attempts, account.kept_steps, account.lost_steps, account.kept_tokens / account.wall_s);
 }
 
 }  // namespace lockstep::report

@@ -5,6 +5,8 @@
 
 #include <nlohmann/json_fwd.hpp>
 
+#include "harness/certify/drill_results.hpp"
+#include "harness/certify/time_buckets.hpp"
 #include "harness/record/evidence.hpp"
 #include "harness/report/style.hpp"
 
@@ -19,5 +21,10 @@ namespace lockstep::report {
 [[nodiscard]] std::string incident_lines(const std::vector<record::IncidentRow>& incidents,
                                          const Style& style);
 [[nodiscard]] nlohmann::ordered_json incident_json(const record::IncidentRow& incident);
+
+/// What became of each drill, as a table.
+[[nodiscard]] std::string drill_table(const std::vector<certify::DrillResult>& drills, const Style& style);
+/// Where the time went: seconds and share of the wall time.
+[[nodiscard]] std::string time_table(const certify::TimeAccount& account, const Style& style);
 
 }  // namespace lockstep::report

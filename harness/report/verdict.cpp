@@ -168,6 +168,7 @@ std::string verdict_text(const Certificate& certificate, const std::string& fold
   if (certificate.gaps != certificate.reasons)
     text += headed(style, Emphasis::warning, "What the evidence lacks", bullets(certificate.gaps, style));
   text += headed(style, Emphasis::warning, "Incidents", incident_lines(certificate.incidents, style));
+  text += headed(style, Emphasis::strong, "Drills", drill_table(certificate.drills, style));
   text += headed(style, Emphasis::strong, "Criteria", criteria_table(certificate, style));
   text += headed(style, Emphasis::strong, "Step time of each leg, over steady steps of all its rounds",
                  leg_table(certificate, style));
@@ -175,6 +176,11 @@ std::string verdict_text(const Certificate& certificate, const std::string& fold
       "  compute, exposed communication and waiting: of the worst rank in each step; tokens/s of all ranks\n";
   text += headed(style, Emphasis::strong, "Longest stalls of the joint leg",
                  stall_lines(longest_stalls(certificate), style));
+  // An undisturbed run has nothing to tell here that the tables above do not.
+  if (!certificate.incidents.empty() || !certificate.drills.empty())
+    text += headed(style, Emphasis::strong,
+                   "Where the time of the joint leg went, from launch to end of all rounds",
+                   time_table(certificate.metrics.joint_time, style));
   text += headed(style, Emphasis::strong, "What would lift the grade", bullets(certificate.advice, style));
   text += headed(style, Emphasis::faint, "What each value is taken over", axes(certificate, style));
   text += fmt::format(

@@ -1,0 +1,18 @@
+#pragma once
+
+#include <cstdint>
+#include <set>
+
+#include "harness/record/evidence.hpp"
+#include "harness/record/run_file.hpp"
+
+namespace lockstep::record {
+
+/// Takes the rows of all other launches out of the evidence. Rows of the run as a whole stay.
+void keep_launches(Evidence& evidence, const std::set<std::uint32_t>& kept);
+
+/// Appends every table. The ends of launches come last, as they do while a run is written: once they can be
+/// seen, so can all the rest.
+void append_evidence(RunFileWriter& writer, const Evidence& evidence);
+
+}  // namespace lockstep::record
