@@ -8,8 +8,10 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
+#include <sys/wait.h>
 
 #include "harness/campaign/campaign.hpp"
+#include "harness/campaign/collect.hpp"
 #include "harness/core/clock.hpp"
 #include "harness/core/error.hpp"
 #include "harness/record/run_file.hpp"
@@ -364,6 +366,120 @@ TEST_F(CampaignTest, ARunThatWasCutShortGoesOnInItsFolder) {
   EXPECT_EQ(record::read_run_file(folder_->path() + "/run.before-1.h5"), before) << "nothing is lost";
   EXPECT_TRUE(
       std::filesystem::exists(folder_->path() + "/before-1/journals/leg-002-joint-r0-a0/rank-00000.journal"));
+}
+
+/// Runs a campaign in a process of its own, which gets SIGKILL once the joint leg has done a few steps.
+void kill_controller_in_joint_leg(const std::function<Result(const ProgressCallback&)>& run) {
+  const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    static_cast<void>(run([](const Progress& progress) {
+      if (progress.leg == "joint" && progress.steps_done > 3)
+        ::kill(::getpid(), SIGKILL);
+    }));
+    ::_exit(9);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFSIGNALED(status)) << "it came to its end: " << status;
+}
+
+TEST_F(CampaignTest, JournalsOfALaunchWhoseControllerWasKilledAreCollected) {
+  ::setenv("FAKE_MODE", "slow@2", 1);
+  const plan::Plan plan = colocated_plan({"run.steps=60"});
+  const std::string path = base_ + "/killed";
+  kill_controller_in_joint_leg([&](const ProgressCallback& on_progress) {
+    StopSignals stop;
+    return campaign::run(plan, options_, ResultsFolder::open(path), stop, on_progress);
+  });
+  ASSERT_TRUE(eventually(no_process_left));
+  folder_ = ResultsFolder::open(path);
+  EXPECT_TRUE(record::was_left_open(folder_->run_file()));
+  const auto before = evidence();
+  EXPECT_EQ(before.legs.size(), 3U);
+  EXPECT_EQ(before.leg_ends.size(), 2U);
+  const Collected collected = collect_evidence(*folder_, "", utc_ns());
+  EXPECT_THAT(collected.merged, ElementsAre("joint (round 0, attempt 0)"));
+  EXPECT_THAT(collected.missing, testing::IsEmpty());
+  EXPECT_TRUE(collected.replaced);
+  EXPECT_FALSE(record::was_left_open(folder_->run_file()));
+  const auto found = evidence();
+  EXPECT_THAT(outcomes(found), ElementsAre("A completed", "B completed", "joint interrupted"));
+  EXPECT_GE(found.leg_ends[2].ended_utc_ns, found.legs[2].launched_utc_ns);
+  EXPECT_LE(found.leg_ends[2].ended_utc_ns, utc_ns());
+  EXPECT_EQ(found.legs, before.legs);
+  const auto steps_of_joint = [](const record::Evidence& evidence) {
+    return std::count_if(evidence.steps.begin(), evidence.steps.end(),
+                         [](const auto& row) { return row.leg == 2; });
+  };
+  EXPECT_GE(steps_of_joint(found), std::max<std::ptrdiff_t>(steps_of_joint(before), 4 * 4));
+  EXPECT_TRUE(std::filesystem::exists(folder_->earlier_run_file(1)));
+  EXPECT_FALSE(collect_evidence(*folder_, "", utc_ns()).replaced) << "there is nothing more to do";
+}
+
+TEST_F(CampaignTest, WhateverHappenedToTheControllerTheRunGoesOn) {
+  ::setenv("FAKE_MODE", "slow@2", 1);
+  const plan::Plan plan = colocated_plan({"run.steps=60"});
+  const std::string path = base_ + "/killed";
+  kill_controller_in_joint_leg([&](const ProgressCallback& on_progress) {
+    StopSignals stop;
+    return campaign::run(plan, options_, ResultsFolder::open(path), stop, on_progress);
+  });
+  ASSERT_TRUE(eventually(no_process_left));
+  ::unsetenv("FAKE_MODE");
+  folder_ = ResultsFolder::open(path);
+  const Result result = campaign::run(plan, options_, *folder_, stop_, {});
+  EXPECT_EQ(result.ending, Ending::finished);
+  const auto found = evidence();
+  EXPECT_THAT(outcomes(found), ElementsAre("A completed", "B completed", "joint completed", "joint completed",
+                                           "B completed", "A completed"));
+  EXPECT_EQ(found.steps.size(), 62U * 8 * 2);
+}
+
+TEST_F(CampaignTest, JournalsThatComeLateAreMerged) {
+  ::setenv("FAKE_MODE", "no_journal@1", 1);
+  static_cast<void>(run(colocated_plan({"run.rounds=1", "criteria.min_steps=10"})));
+  const auto before = evidence();
+  EXPECT_EQ(before.leg_ends[1].journals, 1U);
+  const Collected nothing = collect_evidence(*folder_, "", utc_ns());
+  EXPECT_THAT(nothing.merged, testing::IsEmpty());
+  EXPECT_THAT(nothing.missing, ElementsAre("rank 1 of B (round 0, attempt 0)"));
+  // As if brought from the host that had it: another launch's journal would be refused by its contents, so
+  // this one is made by a run of the same plan that lost nothing.
+  ::unsetenv("FAKE_MODE");
+  const ResultsFolder other = ResultsFolder::create(base_, "other", 0);
+  StopSignals stop;
+  static_cast<void>(
+      campaign::run(colocated_plan({"run.rounds=1", "criteria.min_steps=10"}), options_, other, stop, {}));
+  const Collected late = collect_evidence(*folder_, other.path() + "/journals", utc_ns());
+  EXPECT_THAT(late.merged, ElementsAre("B (round 0, attempt 0)"));
+  EXPECT_THAT(late.missing, testing::IsEmpty());
+  const auto found = evidence();
+  const auto end =
+      std::find_if(found.leg_ends.begin(), found.leg_ends.end(), [](const auto& e) { return e.leg == 1; });
+  EXPECT_EQ(end->journals, 2U);
+  EXPECT_EQ(end->outcome, "failed") << "that it was not there in time stays true";
+  const auto row = std::find_if(found.provenance.begin(), found.provenance.end(),
+                                [](const auto& r) { return r.key == "collected"; });
+  ASSERT_NE(row, found.provenance.end());
+  EXPECT_THAT(row->value, HasSubstr("merged B (round 0, attempt 0)"));
+}
+
+TEST_F(CampaignTest, ARunFileThatWasLeftOpenIsWrittenAnew) {
+  ::setenv("FAKE_MODE", "slow@2", 1);
+  const plan::Plan plan = colocated_plan({"run.steps=60"});
+  const std::string path = base_ + "/killed";
+  kill_controller_in_joint_leg([&](const ProgressCallback& on_progress) {
+    StopSignals stop;
+    return campaign::run(plan, options_, ResultsFolder::open(path), stop, on_progress);
+  });
+  ASSERT_TRUE(eventually(no_process_left));
+  folder_ = ResultsFolder::open(path);
+  const auto before = evidence();
+  recover_run_file(folder_->run_file(), folder_->path() + "/kept.h5");
+  EXPECT_FALSE(record::was_left_open(folder_->run_file()));
+  EXPECT_TRUE(record::was_left_open(folder_->path() + "/kept.h5"));
+  EXPECT_EQ(evidence(), before);
 }
 
 TEST_F(CampaignTest, AFailureIsNotMadeToGoAwayByGoingOn) {
