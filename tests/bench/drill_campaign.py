@@ -2,12 +2,14 @@
 """Faults on purpose, of all kinds, at random steps and victims: are they seen, called by their name, put down to whom they
 were done to, and survived?
 
-Usage: drill_campaign.py LOCKSTEP DRILLS [SEED], in the root of the repository. Needs a lab (`lockstep lab check`). Every drill
-gets a joint launch of its own, with six ranks on six hosts in three sites. Prints a table by kind, then what was missed.
+Usage: drill_campaign.py LOCKSTEP DRILLS [--seed N] [--kind KIND]..., in the root of the repository. Needs a lab (`lockstep
+lab check`). Every drill gets a joint launch of its own, with six ranks on six hosts in three sites. Prints a table by kind,
+then what was missed. --kind: only these, such as "kill rank".
 
 Exit 1 unless every fault was seen, 98 of 100 called rightly, 97 of 100 put down rightly, none wrongly with a confidence of 0.8
 or more, and nothing is left of any lab.
 """
+import argparse
 import collections
 import json
 import pathlib
@@ -134,13 +136,19 @@ def left_behind(lockstep):
 
 
 def main():
-    lockstep, count = sys.argv[1], int(sys.argv[2])
-    seed = int(sys.argv[3]) if len(sys.argv) > 3 else 1
+    parser = argparse.ArgumentParser()
+    parser.add_argument("lockstep")
+    parser.add_argument("drills", type=int)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--kind", action="append", choices=KINDS)
+    options = parser.parse_args()
+    lockstep, count, seed = options.lockstep, options.drills, options.seed
+    kinds = options.kind or KINDS
     rng = random.Random(seed)
     begin = time.monotonic()
     planned = []
     for number in range(count):
-        kind = KINDS[number % len(KINDS)]
+        kind = kinds[number % len(kinds)]
         # Warm-up is over, and there is a checkpoint to go on from, or none.
         planned.append((kind, {"step": rng.randrange(WARMUP + 12, WARMUP + STEPS - 4), **pick(rng, kind)}))
     rng.shuffle(planned)
