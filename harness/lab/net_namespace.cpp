@@ -4,6 +4,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <fstream>
 #include <sstream>
 
 #include <fcntl.h>
@@ -18,7 +19,6 @@
 #include <unistd.h>
 
 #include "harness/core/error.hpp"
-#include "harness/core/posix.hpp"
 #include "harness/core/text.hpp"
 
 namespace lockstep::lab {
@@ -143,7 +143,7 @@ std::uint64_t packets_dropped(pid_t process) {
   constexpr int kHeadings = 2;
   constexpr int kReceivedDrops = 3;
   constexpr int kSentDrops = 11;
-  std::istringstream text(read_text_file(fmt::format("/proc/{}/net/dev", process)));
+  std::ifstream text(fmt::format("/proc/{}/net/dev", process));
   std::string line;
   for (int i = 0; i < kHeadings; ++i)
     std::getline(text, line);

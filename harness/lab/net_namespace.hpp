@@ -36,7 +36,7 @@ void run_ip(pid_t process, const std::vector<std::string>& lines);
 void write_sysctl(pid_t process, const std::map<std::string, std::string>& settings);
 
 /// Packets that the kernel dropped at the devices of the network namespace of `process`, because a queue of
-/// its own was full or nothing was there to take them. Throws RunError.
+/// its own was full or nothing was there to take them. 0 when that process is gone, and its devices with it.
 [[nodiscard]] std::uint64_t packets_dropped(pid_t process);
 
 /// Switches interfaces of one network namespace on and off, at the price of one system call.

@@ -5,7 +5,9 @@ Usage: test_link.py LOCKSTEP
 """
 import json
 import math
+import os
 import re
+import signal
 import statistics
 import subprocess
 import time
@@ -103,6 +105,26 @@ class Link(LabTest):
                 return lost, stream
             print(f"again: this machine itself lost {dropped} packets, and the receiver {stream.overflows}")
         self.skipTest("this machine itself loses packets, here and now")
+
+    def test_what_the_machine_itself_loses_is_counted(self):
+        self.link("rtt=1ms")
+        server = self.lab.state()["pid"]
+
+        def stop_the_relay():
+            time.sleep(0.1)
+            os.kill(server, signal.SIGSTOP)
+            time.sleep(0.25)
+            os.kill(server, signal.SIGCONT)
+
+        # 20,000 packets are sent in 0.3 s, and 5000 find room in the queue of a device that nobody reads.
+        before = self.lab.kernel_drops()
+        stream = self.lab.stream(20_000, 15, meanwhile=stop_the_relay)
+        dropped = self.lab.kernel_drops() - before
+        missing = len(stream.sent_ns) - len(stream.arrived())
+        self.assertGreater(missing, 1000)
+        # Farewells may be lost too, up to 30.
+        self.assertLessEqual(missing, dropped + stream.overflows)
+        self.assertLessEqual(dropped, missing + 30)
 
     def test_random_loss(self):
         packets = 100_000
