@@ -33,10 +33,10 @@ const plan::Leg& leg_of(const plan::Plan& plan, const std::string& name) {
                     .file = plan.path});
 }
 
-std::uint32_t steps_left(const plan::Plan& plan, std::uint32_t first_step) {
+plan::AttemptSteps steps_left(const plan::Plan& plan, std::uint32_t first_step) {
   const std::uint32_t all = plan.run.warmup_steps + plan.run.steps;
   if (first_step < all)
-    return all - first_step;
+    return plan::attempt_steps(plan.run, first_step);
   throw InputError({.what = fmt::format("--first-step is {}", first_step),
                     .why = fmt::format("a launch has {} training steps, warm-up included", all),
                     .suggestion = {},
@@ -57,8 +57,7 @@ record::LegRow leg_row(const plan::Plan& plan, const plan::Leg& leg, const RankO
   row.attempt = options.attempt;
   row.ranks = ranks;
   row.first_step = options.first_step;
-  static_cast<void>(steps_left(plan, options.first_step));
-  const plan::AttemptSteps steps = plan::attempt_steps(plan.run, options.first_step);
+  const plan::AttemptSteps steps = steps_left(plan, options.first_step);
   row.warmup_steps = steps.warmup;
   row.steps = steps.steady;
   row.launched_utc_ns = utc_ns();

@@ -15,7 +15,7 @@ namespace lockstep::app {
 
 /// Steps of a launch that goes on behind `first_step` training steps, warm-up included: the first ones of
 /// each launch are warm-up again. Throws InputError when none is left.
-[[nodiscard]] std::uint32_t steps_left(const plan::Plan& plan, std::uint32_t first_step);
+[[nodiscard]] plan::AttemptSteps steps_left(const plan::Plan& plan, std::uint32_t first_step);
 
 /// The launch as it is planned, with `ranks` ranks.
 [[nodiscard]] record::LegRow leg_row(const plan::Plan& plan, const plan::Leg& leg, const RankOptions& options,

@@ -60,7 +60,8 @@ class RankRun {
         watchdog_(watchdog),
         last_words_(last_words),
         supervised_(supervised),
-        steps_(steps_left(plan, options.first_step)) {}
+        steps_(steps_left(plan, options.first_step)),
+        step_count_(steps_.warmup + steps_.steady) {}
 
   /// From the first meeting to the last byte of evidence. Returns the exit code: 0, or another one when all
   /// ranks agree that it cannot be run.
@@ -118,13 +119,13 @@ class RankRun {
     mpi::barrier(topology_->leg, first_op_s);
     enter(RankPhase::stepping, "step", seconds_from_ns(deadlines_->step_ns()));
     std::uint32_t done = 0;
-    for (std::uint32_t step = 0; step < steps_; ++step) {
+    for (std::uint32_t step = 0; step < step_count_; ++step) {
       run_step(step);
       done = step + 1;
       journal_->where().completed_steps.store(done, std::memory_order_release);
-      if (done < steps_ && is_last_step(step))
+      if (done < step_count_ && is_last_step(step))
         break;
-      if (done < steps_ && checkpoints_->is_due(options_.first_step + done))
+      if (done < step_count_ && checkpoints_->is_due(options_.first_step + done))
         save_checkpoint(options_.first_step + done);
     }
     stop_vote_->close();
@@ -132,11 +133,11 @@ class RankRun {
     stamp_clock();
     executor_.reset();
     probes_.reset();
-    stopped_early_ = done < steps_;
+    stopped_early_ = done < step_count_;
     if (!stopped_early_)
       journal_->complete();
     else if (rank().value() == 0)
-      log_warning(fmt::format("asked to stop: {} of {} steps were run", done, steps_));
+      log_warning(fmt::format("asked to stop: {} of {} steps were run", done, step_count_));
   }
 
   /// Brings the evidence together.
@@ -185,7 +186,7 @@ class RankRun {
     drills_->begin_step(step);
     const std::int64_t begin_ns = clock_.now_ns();
     extend(begin_ns, deadlines_->step_ns());
-    const std::uint32_t flags = step < plan_.run.warmup_steps ? step::kStepWarmup : 0U;
+    const std::uint32_t flags = step < steps_.warmup ? step::kStepWarmup : 0U;
     const step::StepResult result = executor_->run_step(step, flags | drills_->flags(step));
     if (result.status != step::StepStatus::completed)
       give_up(step, result);
@@ -290,7 +291,7 @@ class RankRun {
 
   void make_journal() {
     journal_ = std::make_unique<record::Journal>(record::Journal::create(
-        places_.journals + "/" + record::journal_file_name(rank().value()), meta_, steps_,
+        places_.journals + "/" + record::journal_file_name(rank().value()), meta_, step_count_,
         plan_.run.op_stamp_steps, static_cast<std::uint32_t>(graph_.ops.size()),
         static_cast<std::uint32_t>(graph_.comm_ops().size()), room()));
     last_words_.set_journal(journal_.get(), &meta_);
@@ -300,7 +301,7 @@ class RankRun {
   [[nodiscard]] record::JournalRoom room() const {
     const std::uint32_t every = plan_.recovery.checkpoint_steps;
     return {.drills = static_cast<std::uint32_t>(options_.drills.size()),
-            .checkpoints = 1 + (every > 0 ? steps_ / every : 0),  // and what was loaded
+            .checkpoints = 1 + (every > 0 ? step_count_ / every : 0),  // and what was loaded
             .probes = probe_rows(plan_, *topology_)};
   }
 
@@ -400,7 +401,8 @@ class RankRun {
   std::unique_ptr<step::Executor> executor_;
   std::optional<StopVote> stop_vote_;
   std::unique_ptr<watch::SiteProbes> probes_;
-  std::uint32_t steps_ = 0;  ///< of this launch
+  plan::AttemptSteps steps_;
+  std::uint32_t step_count_ = 0;  ///< of this launch
   const char* phase_ = "site map";
   bool stopped_early_ = false;
 };

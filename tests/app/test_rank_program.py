@@ -443,8 +443,9 @@ class RankProgram(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         with h5py.File(self.run_file(), "r") as run:
             self.assertEqual(run["legs"]["first_step"][0], 50)
-            self.assertEqual((run["legs"]["warmup_steps"][0], run["legs"]["steps"][0]), (5, 0))
-            self.assertEqual(list(np.unique(run["steps"]["step"])), [0, 1, 2, 3, 4])
+            self.assertEqual((run["legs"]["warmup_steps"][0], run["legs"]["steps"][0]), (4, 1), "one that counts")
+            self.assertEqual([set(run["steps"]["flags"][run["steps"]["step"] == step] & 1) for step in range(5)],
+                             [{1}] * 4 + [{0}], "and is no warm-up")
             loads = run["checkpoints"][:]
         self.assertEqual(list(loads["action"]), [b"load"] * 3)
         self.assertEqual(set(loads["step"]), {50})
