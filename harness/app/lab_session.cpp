@@ -146,10 +146,14 @@ campaign::FaultMaker LabSession::fault_maker(const plan::Plan& plan) const {
     if (action == campaign::FaultAction::take_back) {
       requests.push_back({{"do", "heal"}, {"names", drill.between.empty() ? hosts : drill.between}});
     } else if (drill.kind == plan::DrillKind::cut) {
-      requests.push_back({{"do", "cut"}, {"a", drill.between[0]}, {"b", drill.between[1]}});
-    } else if (drill.kind == plan::DrillKind::degrade) {
       requests.push_back(
-          {{"do", "link"}, {"a", drill.between[0]}, {"b", drill.between[1]}, {"changes", drill.settings}});
+          {{"do", "cut"}, {"a", drill.between[0]}, {"b", drill.between[1]}, {"one_way", drill.one_way}});
+    } else if (drill.kind == plan::DrillKind::degrade) {
+      requests.push_back({{"do", "link"},
+                          {"a", drill.between[0]},
+                          {"b", drill.between[1]},
+                          {"one_way", drill.one_way},
+                          {"changes", drill.settings}});
     } else if (drill.kind == plan::DrillKind::stop) {
       on_hosts("freeze", hosts);
     } else {

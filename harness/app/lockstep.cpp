@@ -102,6 +102,15 @@ void add_check(CLI::App& app, Requests& requests) {
       "  lockstep check configs/two-sites.toml --set run.steps=50 --json\n");
 }
 
+void add_time_limit(CLI::App& command, std::string& time_limit) {
+  command
+      .add_option(
+          "--time-limit", time_limit,
+          "begin no launch that would not end in this time, e.g. 30:00 or 1-12:00:00 [the Slurm job's]")
+      ->type_name("[D-]HH:MM:SS")
+      ->check(is_time);
+}
+
 void add_certify(CLI::App& app, Requests& requests) {
   CLI::App& command =
       *app.add_subcommand("certify", "run every leg of a plan, judge the evidence, write the certificate");
@@ -120,12 +129,7 @@ void add_certify(CLI::App& app, Requests& requests) {
           "--resume", requests.certify.resume,
           "the results folder itself: made when it is not there; a run in it that was cut short goes on")
       ->type_name("DIR");
-  command
-      .add_option(
-          "--time-limit", requests.certify.time_limit,
-          "begin no launch that would not end in this time, e.g. 30:00 or 1-12:00:00 [the Slurm job's]")
-      ->type_name("[D-]HH:MM:SS")
-      ->check(is_time);
+  add_time_limit(command, requests.certify.time_limit);
   command.footer(
       "Examples:\n"
       "  lockstep certify configs/two-sites.toml\n"
@@ -189,12 +193,14 @@ void add_resume(CLI::App& app, Requests& requests) {
       *app.add_subcommand("resume", "go on with a run that was cut short, however that happened");
   command.add_option("DIR", requests.resume.folder, "a folder that certify made")->required();
   command.add_flag("--allow-drills", requests.resume.allow_drills, "as for certify");
+  add_time_limit(command, requests.resume.time_limit);
   command.add_flag("--json", requests.json, "one JSON document on standard output");
   command.footer(
       "Examples:\n"
       "  lockstep resume results/two-sites-20260131T123456Z\n"
       "\n"
-      "Takes plan, programs and lab from the folder. Launches that have ended are kept, the others are made "
+      "Takes plan, hosts, programs and lab from the folder. Launches that have ended are kept, the others "
+      "are made "
       "again:\n"
       "certify --resume DIR with the plan of before does the same.\n"
       "\n" +

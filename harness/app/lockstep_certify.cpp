@@ -116,14 +116,16 @@ ExitCode run_certify(const CertifyRequest& request) {
   static_cast<void>(std::signal(SIGXFSZ, SIG_IGN));
   PlacedPlan placed = place_plan(request.plan);
   const plan::Plan& plan = placed.plan;
+  campaign::check_drills_allowed(plan, !request.lab.empty(), request.allow_drills);
   campaign::Options options;
   options.hostfile = std::move(placed.hostfile);
+  if (!request.plan.hostfile.empty())
+    options.provenance.emplace_back("hostfile", read_text_file(request.plan.hostfile));
   options.end_utc_ns = end_of_time_utc_ns(request, placed);
   options.programs = campaign::find_programs({request.plan.launcher, request.plan.rank_program});
   campaign::check_launcher(plan, options.programs.launcher, options.surroundings);
   campaign::check_launchable(plan, options.hostfile);
   options.expected_step_s = expected_step_s(plan, options.hostfile);
-  campaign::check_drills_allowed(plan, !request.lab.empty(), request.allow_drills);
   std::optional<LabSession> lab;
   if (!request.lab.empty())
     lab.emplace(request.lab, plan, options.hostfile);

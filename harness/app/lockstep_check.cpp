@@ -53,7 +53,7 @@ campaign::Programs programs_for_display(const PlanRequest& request) {
 std::string command_of(const plan::Plan& plan, const campaign::Launch& launch,
                        const std::vector<campaign::HostSlots>& hosts, const campaign::Programs& programs) {
   const record::LegRow row =
-      campaign::leg_row(plan, launch, campaign::ranks_of_leg(plan, plan.legs[launch.leg], hosts), 0);
+      campaign::leg_row(plan, launch, campaign::ranks_of_leg(plan, plan.legs[launch.leg], hosts));
   const std::string folder = kResultsFolder;
   const std::string leg_folder = record::leg_folder_name(row);
   const campaign::LaunchPaths paths{.launcher_prefix = {},

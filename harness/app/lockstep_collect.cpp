@@ -1,4 +1,5 @@
 #include <filesystem>
+#include <optional>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -67,6 +68,11 @@ ExitCode run_collect(const CollectRequest& request) {
 
 ExitCode run_recover(const RecoverRequest& request) {
   const std::string path = fs::is_directory(request.path) ? request.path + "/run.h5" : request.path;
+  const fs::path parent = fs::path(path).parent_path();
+  // A run that is at work in its folder is writing this very file.
+  std::optional<campaign::ResultsFolder> folder;
+  if (fs::exists(parent / "plan.toml"))
+    folder.emplace(campaign::ResultsFolder::open(parent.empty() ? "." : parent.string()));
   if (!record::was_left_open(path)) {
     static_cast<void>(record::read_run_file(path));  // says what is wrong with it
     print_out(path + " was closed by its writer: there is nothing to recover\n");
@@ -74,6 +80,8 @@ ExitCode run_recover(const RecoverRequest& request) {
   }
   const std::string kept = path + ".left-open";
   campaign::recover_run_file(path, kept);
+  std::error_code error;
+  fs::remove(parent / "certificate.json", error);  // of the file as it was
   const record::Evidence evidence = record::read_run_file(path);
   print_out(fmt::format("{}: {} launches, {} ended, {} rows of steps; the file as it was is {}\n", path,
                         evidence.legs.size(), evidence.leg_ends.size(), evidence.steps.size(), kept));
@@ -92,10 +100,15 @@ ExitCode run_resume(const ResumeRequest& request) {
   certify.plan.form = request.form;
   certify.resume = request.folder;
   certify.allow_drills = request.allow_drills;
+  certify.time_limit = request.time_limit;
   if (fs::exists(run_file)) {
     const record::Evidence evidence = record::read_run_file(run_file);
     certify.plan.launcher = noted(evidence, "launcher");
     certify.plan.rank_program = noted(evidence, "rank_program");
+    if (const std::string hosts = noted(evidence, "hostfile"); !hosts.empty()) {
+      certify.plan.hostfile = request.folder + "/hostfile";
+      write_text_file(certify.plan.hostfile, hosts);
+    }
     if (const std::string spec = noted(evidence, "lab.spec"); !spec.empty()) {
       certify.lab = request.folder + "/lab.toml";
       write_text_file(certify.lab, spec);

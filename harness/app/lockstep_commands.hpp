@@ -44,6 +44,7 @@ struct CertifyRequest {
 struct ResumeRequest {
   std::string folder;
   bool allow_drills = false;
+  std::string time_limit;  ///< as for CertifyRequest
   OutputForm form = OutputForm::text;
 };
 [[nodiscard]] ExitCode run_resume(const ResumeRequest& request);

@@ -60,7 +60,7 @@ record::LegRow leg_row(const plan::Plan& plan, const plan::Leg& leg, const RankO
   const plan::AttemptSteps steps = steps_left(plan, options.first_step);
   row.warmup_steps = steps.warmup;
   row.steps = steps.steady;
-  row.launched_utc_ns = utc_ns();
+  row.launched_utc_ns = options.launched_utc_ns;
   return row;
 }
 

@@ -32,6 +32,8 @@ std::optional<RankOptions> parse_rank_options(int argc, char** argv) {
   app.add_option("--leg-index", options.leg_index, "number of this launch in its run")->capture_default_str();
   app.add_option("--round", options.round, "round that this launch belongs to")->capture_default_str();
   app.add_option("--attempt", options.attempt, "attempt of this launch")->capture_default_str();
+  app.add_option("--launched-utc-ns", options.launched_utc_ns,
+                 "when this launch began, ns since 1970: its journals are told from others by it");
   app.add_option("--drills", options.drills,
                  "drills of the plan to make in this launch, by index from 0, e.g. 0,2")
       ->delimiter(',')

@@ -15,8 +15,9 @@ struct RankOptions {
   std::uint32_t leg_index = 0;
   std::uint32_t round = 0;
   std::uint32_t attempt = 0;
-  std::string journals;             ///< folder of this launch's journals; empty: inside a new results folder
-  std::string results = "results";  ///< where that results folder is made
+  std::int64_t launched_utc_ns = 0;  ///< when the controller launched it; 0: by hand, when rank 0 began
+  std::string journals;              ///< folder of this launch's journals; empty: inside a new results folder
+  std::string results = "results";   ///< where that results folder is made
   std::vector<std::uint32_t> drills;    ///< of the plan, by index: those to be made in this launch
   std::uint32_t first_step = 0;         ///< training steps that earlier attempts saved
   bool launched_by_controller = false;  ///< the controller merges and judges; otherwise rank 0 merges

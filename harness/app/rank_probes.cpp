@@ -23,8 +23,8 @@
 namespace lockstep::app {
 namespace {
 
-/// About two hours with one other site; further rows are dropped and counted.
-constexpr std::uint32_t kMostRows = 8192;
+/// About 18 hours with one other site; further rows are dropped and counted.
+constexpr std::uint32_t kMostRows = 65536;
 
 /// Lowest ranks of the sites, in the leg's order.
 std::vector<std::uint32_t> speakers(const topology::LegTopology& topology) {

@@ -252,6 +252,7 @@ class RankRun {
       compute_ = compute::make_compute_backend(choice_, graph_);
     });
     meta_.leg = leg_row(plan_, leg_, options_, layout_.ranks());
+    agree_on_launch();
     describe();
     places_ = choose_places(options_, plan_, meta_.leg, topology_->leg, plan_.deadlines.site_map_s);
     all([this] {
@@ -287,6 +288,15 @@ class RankRun {
                                                  *buffers_, clock_, journal_->recording(),
                                                  &drills_->around(graph_, *validator_), execution);
     probes_ = start_probes(plan_, *topology_, meta_.leg.leg, *journal_, plan_.deadlines.site_map_s);
+  }
+
+  /// By hand nobody told the ranks when the launch began: rank 0 says.
+  void agree_on_launch() {
+    if (meta_.leg.launched_utc_ns > 0)
+      return;
+    const auto all =
+        mpi::all_gather_strings(topology_->leg, std::to_string(utc_ns()), plan_.deadlines.site_map_s);
+    meta_.leg.launched_utc_ns = std::stoll(all.front());
   }
 
   void make_journal() {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <utility>
 
@@ -19,6 +20,7 @@
 #include "harness/core/units.hpp"
 #include "harness/record/checkpoint.hpp"
 #include "harness/record/provenance.hpp"
+#include "harness/record/rewrite.hpp"
 #include "harness/record/run_file.hpp"
 
 namespace lockstep::campaign {
@@ -77,9 +79,8 @@ void take_in_earlier(TimeLeft& time_left, const std::vector<Launch>& launches, c
   }
 }
 
-/// Why this launch must not begin any more; empty when it may.
-std::string lack_of_time(const plan::Plan& plan, const Launch& launch, const Options& options,
-                         const TimeLeft& time_left) {
+std::string why_no_time(const plan::Plan& plan, const Launch& launch, const Options& options,
+                        const TimeLeft& time_left) {
   const auto expected_s = time_left.cautious_launch_s(launch.leg);
   if (!options.end_utc_ns || !expected_s)
     return {};
@@ -104,12 +105,20 @@ bool wait_before_restart(StopSignals& stop, double seconds) {
   return !stop.stop_requested();
 }
 
+/// Why a launch must not begin any more; empty when it may.
+using LackOfTime = std::function<std::string(const Launch&)>;
+
 /// A launch of the schedule with all the attempts that follow from it.
 class Attempts {
  public:
   Attempts(const plan::Plan& plan, const Options& options, const ResultsFolder& folder, StopSignals& stop,
-           LegRunner& runner)
-      : plan_(plan), options_(options), folder_(folder), stop_(stop), runner_(runner) {}
+           LegRunner& runner, LackOfTime lack_of_time)
+      : plan_(plan),
+        options_(options),
+        folder_(folder),
+        stop_(stop),
+        runner_(runner),
+        lack_of_time_(std::move(lack_of_time)) {}
 
   /// Ends of all attempts, in order, go to `ends`; `next_index` is raised by every further attempt.
   LegResult run(Launch launch, std::uint32_t launches, std::uint32_t& next_index,
@@ -117,12 +126,17 @@ class Attempts {
     const plan::Leg& leg = plan_.legs[launch.leg];
     Recovery recovery(plan_, leg, hosts_of_leg(plan_, leg, options_.hostfile));
     Drills drills(plan_, leg.name, launch.round);
-    const std::string checkpoints = checkpoints_folder(leg_row(plan_, launch, 0, 0));
+    const std::string checkpoints = checkpoints_folder(leg_row(plan_, launch, 0));
+    // What an earlier part of the run left there is of steps that are made again.
+    std::error_code error;
+    std::filesystem::remove_all(checkpoints, error);
     LegResult result;
     const DecideRestart decide = [&](const LegResult& failed) {
       // That it could be launched before says that plan and machine are not to blame.
       if (launch.attempt == 0 && failed.diagnosis && failed.diagnosis->consequence != Consequence::data)
         return RestartDecision{.restarts = false, .wait_s = 0.0, .detail = "it could not be launched at all"};
+      if (std::string obstacle = lack_of_time_(launch); !obstacle.empty())
+        return RestartDecision{.restarts = false, .wait_s = 0.0, .detail = std::move(obstacle)};
       return recovery.after_failure(failed.failed_hosts);
     };
     for (;;) {
@@ -133,8 +147,7 @@ class Attempts {
         result.diagnosis->consequence = Consequence::data;
       if (!result.decision)
         break;
-      const auto newest = record::latest_checkpoint(checkpoints);
-      launch.first_step = newest ? newest->step : 0;
+      launch.first_step = saved_steps(checkpoints);
       tell(launch, *result.decision);
       if (!result.decision->restarts)
         break;
@@ -147,10 +160,7 @@ class Attempts {
     }
     for (const record::DrillRow& row : drills.take_back_all(options_.make_fault, utc_ns()))
       runner_.record(row);
-    // Nobody goes on from them once the leg has ended; after an interruption somebody may.
-    std::error_code error;
-    if (!result.interrupted)
-      std::filesystem::remove_all(checkpoints, error);
+    std::filesystem::remove_all(checkpoints, error);  // a leg that is made again begins anew
     return result;
   }
 
@@ -159,6 +169,12 @@ class Attempts {
   [[nodiscard]] std::string checkpoints_folder(const record::LegRow& row) const {
     const std::string& chosen = plan_.recovery.checkpoint_folder;
     return (chosen.empty() ? folder_.path() : chosen) + "/" + record::checkpoint_folder_name(row);
+  }
+
+  /// Training steps in the newest checkpoint, of which some have to be left.
+  [[nodiscard]] std::uint32_t saved_steps(const std::string& checkpoints) const {
+    const auto newest = record::latest_checkpoint(checkpoints);
+    return newest && newest->step < plan_.run.warmup_steps + plan_.run.steps ? newest->step : 0;
   }
 
   void tell(const Launch& launch, const RestartDecision& decision) {
@@ -177,6 +193,7 @@ class Attempts {
   const ResultsFolder& folder_;
   StopSignals& stop_;
   LegRunner& runner_;
+  LackOfTime lack_of_time_;
 };
 
 /// Numbers of further attempts lie behind those of the schedule and of everything that an earlier part
@@ -223,9 +240,12 @@ Result run(const plan::Plan& plan, const Options& options, const ResultsFolder& 
   TimeLeft time_left(launches, expected_leg_s(plan, options.expected_step_s));
   if (earlier)
     take_in_earlier(time_left, launches, *earlier);
-  const auto incidents = earlier ? static_cast<std::uint32_t>(earlier->evidence.incidents.size()) : 0U;
-  LegRunner runner(plan, options, folder, stop, writer, time_left, on_progress, incidents);
-  Attempts attempts(plan, options, folder, stop, runner);
+  LegRunner runner(plan, options, folder, stop, writer, time_left, on_progress,
+                   earlier ? record::next_incident(earlier->evidence.incidents) : 0U);
+  const LackOfTime lack_of_time = [&](const Launch& launch) {
+    return why_no_time(plan, launch, options, time_left);
+  };
+  Attempts attempts(plan, options, folder, stop, runner, lack_of_time);
   std::uint32_t next_index = first_free_index(launches, earlier);
   Result result;
   try {
@@ -236,7 +256,7 @@ Result run(const plan::Plan& plan, const Options& options, const ResultsFolder& 
         result.ending = Ending::interrupted;
         break;
       }
-      result.message = lack_of_time(plan, launch, options, time_left);
+      result.message = lack_of_time(launch);
       if (!result.message.empty()) {
         result.ending = Ending::out_of_time;
         break;

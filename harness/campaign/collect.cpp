@@ -47,6 +47,8 @@ void copy_missing(const fs::path& from, const fs::path& to) {
         continue;
       const fs::path partial = name.string() + ".part";
       fs::copy_file(file.path(), partial, fs::copy_options::overwrite_existing, error);
+      if (!error)  // its last change may be the latest sign of its launch
+        fs::last_write_time(partial, fs::last_write_time(file.path(), error), error);
       if (!error)
         fs::rename(partial, name, error);
       if (error)
@@ -104,8 +106,45 @@ std::int64_t last_change_utc_ns(const std::string& journals) {
   return latest_ns;
 }
 
-void merge_again(record::RunFileWriter& writer, const record::LegRow& leg, const record::LegEndRow* old_end,
-                 const ResultsFolder& folder) {
+/// Rows of `old` that are of that launch, as asked, and not among those that its journals gave again.
+template <class Row, class Wanted>
+std::vector<Row> not_again(const std::vector<Row>& old, const std::vector<Row>& again, std::uint32_t leg,
+                           Wanted&& wanted) {
+  std::vector<Row> rows;
+  for (const Row& row : old) {
+    if (static_cast<std::int64_t>(row.leg) == std::int64_t{leg} && wanted(row) &&
+        std::find(again.begin(), again.end(), row) == again.end())
+      rows.push_back(row);
+  }
+  return rows;
+}
+
+/// What only the controller knew of a launch: no journal holds it.
+void keep_what_the_controller_saw(record::RunFileWriter& writer, const record::Evidence& old,
+                                  const record::Evidence& launch, std::uint32_t leg) {
+  const auto of_no_rank = [](const auto& row) { return row.rank < 0; };
+  writer.append(std::span<const record::DrillRow>(
+      not_again(old.drills, launch.drills, leg, [](const auto&) { return true; })));
+  writer.append(
+      std::span<const record::FailureRow>(not_again(old.failures, launch.failures, leg, of_no_rank)));
+  writer.append(
+      std::span<const record::ProvenanceRow>(not_again(old.provenance, launch.provenance, leg, of_no_rank)));
+}
+
+/// Incidents that the controller saw come are kept as it told them; the launch that nobody saw end has none
+/// yet.
+std::vector<record::IncidentRow> incidents_of(const record::Evidence& old, std::uint32_t leg) {
+  std::vector<record::IncidentRow> rows;
+  for (const record::IncidentRow& row : old.incidents) {
+    if (row.leg == leg)
+      rows.push_back(row);
+  }
+  return rows;
+}
+
+void merge_again(record::RunFileWriter& writer, const record::LegRow& leg, const record::Evidence& old,
+                 std::uint32_t& next_incident, const ResultsFolder& folder) {
+  const record::LegEndRow* old_end = end_of(old, leg.leg);
   const std::string journals = folder.journals_folder(leg);
   record::LegMerger merger(writer, leg, journals);
   merger.poll();
@@ -125,15 +164,14 @@ void merge_again(record::RunFileWriter& writer, const record::LegRow& leg, const
     facts.exit_status = end.exit_status;
     facts.ranks = processes.ends(launch.ranks, 0);
     facts.interrupted = end.outcome == "interrupted";
-    return watch::analyse_launch(launch, leg.leg, facts);
+    record::Conclusions conclusions = watch::analyse_launch(launch, leg.leg, facts);
+    for (record::IncidentRow& incident : conclusions.incidents)
+      incident.incident = next_incident++;
+    if (std::vector<record::IncidentRow> known = incidents_of(old, leg.leg); !known.empty())
+      conclusions.incidents = std::move(known);
+    keep_what_the_controller_saw(writer, old, launch, leg.leg);
+    return conclusions;
   });
-}
-
-std::uint32_t next_number(const ResultsFolder& folder) {
-  std::uint32_t number = 1;
-  while (fs::exists(folder.earlier_run_file(number)))
-    ++number;
-  return number;
 }
 
 }  // namespace
@@ -155,7 +193,6 @@ Collected collect_evidence(const ResultsFolder& folder, const std::string& journ
     }
   }
   if (!again.empty() || record::was_left_open(folder.run_file())) {
-    const std::vector<record::LegEndRow> old_ends = evidence.leg_ends;
     const std::string next = folder.path() + "/run.next.h5";
     std::error_code error;
     fs::remove(next, error);
@@ -163,8 +200,9 @@ Collected collect_evidence(const ResultsFolder& folder, const std::string& journ
     record::Evidence rest = evidence;
     record::keep_launches(rest, kept);
     record::append_evidence(writer, rest);
+    std::uint32_t next_incident = record::next_incident(evidence.incidents);
     for (const record::LegRow& row : again)
-      merge_again(writer, row, end_of(evidence, row.leg), folder);
+      merge_again(writer, row, evidence, next_incident, folder);
     const record::ProvenanceRow note{
         -1, -1, kCollectedKey,
         fmt::format("{} on {}: {}", format_utc(now_utc_ns), short_host_name(),
@@ -172,7 +210,7 @@ Collected collect_evidence(const ResultsFolder& folder, const std::string& journ
     writer.append(std::span(&note, 1));
     writer.close();
     fs::remove(folder.certificate_file(), error);  // of evidence that has changed
-    replace_keeping(next, folder.run_file(), folder.earlier_run_file(next_number(folder)));
+    replace_keeping(next, folder.run_file(), folder.earlier_run_file(folder.next_number()));
     collected.replaced = true;
     evidence = record::read_run_file(folder.run_file());
   }

@@ -27,23 +27,13 @@ bool is_made_by_ranks(const plan::Drill& drill) {
   LOCKSTEP_EXPECT(false, "no such kind of drill");
 }
 
-std::string target_text(const plan::Drill& drill) {
-  if (drill.rank)
-    return fmt::format("rank {}", *drill.rank);
-  if (!drill.host.empty())
-    return "host " + drill.host;
-  if (!drill.site.empty())
-    return "site " + drill.site;
-  return drill.between[0] + " - " + drill.between[1];
-}
-
 void check_drills_allowed(const plan::Plan& plan, bool in_lab, bool allowed) {
   if (plan.drills.empty() || in_lab)
     return;
   for (const plan::Drill& drill : plan.drills) {
     if (!is_made_by_ranks(drill))
       throw InputError({.what = fmt::format("the plan has a drill of kind \"{}\" on {}",
-                                            plan::to_string(drill.kind), target_text(drill)),
+                                            plan::to_string(drill.kind), plan::target_text(drill)),
                         .why = "outside of a lab only drills that act on Lockstep's own ranks are made",
                         .suggestion = "give it a rank, or rehearse it with --lab",
                         .file = plan.path});
@@ -102,7 +92,7 @@ std::vector<record::DrillRow> Drills::act(const FaultMaker& make, std::uint32_t 
       entry.row.leg = leg_index;
       entry.row.drill = entry.index;
       entry.row.kind = plan::to_string(drill.kind);
-      entry.row.target = target_text(drill);
+      entry.row.target = plan::target_text(drill);
       entry.row.step = static_cast<std::int32_t>(training_steps - first_step);
       entry.row.begin_utc_ns = now_utc_ns;
       try {

@@ -18,8 +18,6 @@ using FaultMaker = std::function<std::string(const plan::Drill&, FaultAction)>;
 
 /// Whether ranks make this fault themselves.
 [[nodiscard]] bool is_made_by_ranks(const plan::Drill& drill);
-/// `rank 4`, `host b2`, `site B`, `A - B`
-[[nodiscard]] std::string target_text(const plan::Drill& drill);
 /// Throws InputError when the plan has drills that may not be made here: outside of a lab only those that act
 /// on Lockstep's own ranks can be, and only when they were allowed.
 void check_drills_allowed(const plan::Plan& plan, bool in_lab, bool allowed);

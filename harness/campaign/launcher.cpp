@@ -99,6 +99,8 @@ std::vector<std::string> rank_command(const plan::Plan& plan, const Launch& laun
     command.emplace_back(option);
     command.push_back(std::move(value));
   };
+  if (launch.launched_utc_ns > 0)
+    add("--launched-utc-ns", std::to_string(launch.launched_utc_ns));
   if (launch.first_step > 0)
     add("--first-step", std::to_string(launch.first_step));
   if (!launch.rank_drills.empty()) {

@@ -77,8 +77,9 @@ LegRunner::LegRunner(const plan::Plan& plan, const Options& options, const Resul
       on_progress_(on_progress),
       next_incident_(first_incident) {}
 
-LegResult LegRunner::run(const Launch& launch, std::uint32_t launches, const std::vector<HostSlots>& hosts,
+LegResult LegRunner::run(Launch launch, std::uint32_t launches, const std::vector<HostSlots>& hosts,
                          Drills& drills, const DecideRestart& decide) {
+  launch.launched_utc_ns = utc_ns();
   Running running = start(launch, launches, hosts);
   running.drills = &drills;
   running.decide = &decide;
@@ -102,7 +103,7 @@ void LegRunner::note(const std::string& kind, std::int32_t leg, const std::strin
 LegRunner::Running LegRunner::start(const Launch& launch, std::uint32_t launches,
                                     const std::vector<HostSlots>& hosts) {
   const plan::Leg& leg = plan_.legs[launch.leg];
-  const record::LegRow row = leg_row(plan_, launch, ranks_of_leg(plan_, leg, hosts), utc_ns());
+  const record::LegRow row = leg_row(plan_, launch, ranks_of_leg(plan_, leg, hosts));
   folder_.make_journals_folder(row);
   const LaunchPaths paths{.launcher_prefix = options_.launcher_prefix ? options_.launcher_prefix(hosts)
                                                                       : std::vector<std::string>{},
@@ -299,7 +300,10 @@ record::Conclusions LegRunner::conclude(Running& running, const record::Evidence
   watch::LaunchFacts facts;
   facts.exit_status = running.end->exit_status;
   facts.ranks = running.processes.ends(launch.ranks, running.ended_by_us_utc_ns);
-  if (!launch.leg_ends.empty() && launch.leg_ends.front().outcome == "failed")
+  // Slurm ends a job step by killing everything in it, supervisors too: then silence alone says nothing.
+  const bool silence_tells = launcher_kind(options_.programs.launcher) != LauncherKind::srun ||
+                             (result.diagnosis && result.diagnosis->kind == "host_lost");
+  if (silence_tells && !launch.leg_ends.empty() && launch.leg_ends.front().outcome == "failed")
     facts.lost_hosts = running.processes.silent_hosts(launch.ranks);
   if (running.overdue)
     facts.overdue_phase = record::to_string(running.last_sight.furthest);

@@ -41,8 +41,8 @@ class LegRunner {
 
   /// `launches`: of the whole campaign, for progress. `hosts`: see hosts_of_leg(). `drills`: of its leg and
   /// round. Throws RunError when evidence cannot be written; the launch has then been ended.
-  LegResult run(const Launch& launch, std::uint32_t launches, const std::vector<HostSlots>& hosts,
-                Drills& drills, const DecideRestart& decide);
+  LegResult run(Launch launch, std::uint32_t launches, const std::vector<HostSlots>& hosts, Drills& drills,
+                const DecideRestart& decide);
   /// Puts an event into the run file and tells it. `leg`: index of a launch, or -1.
   void note(const std::string& kind, std::int32_t leg, const std::string& message);
   /// Puts a fault that was made or taken back into the run file, and tells it.

@@ -110,16 +110,24 @@ Sight JournalWatch::look() {
 }
 
 void JournalWatch::find_new() {
+  const std::string first = record::journal_file_name(0);
+  if (!readers_.contains(first))
+    open(first);
+  // One place is the first rank's: the length of steps is read there.
+  const std::size_t most = kMostWatched - (readers_.contains(first) ? 0 : 1);
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(folder_, error)) {
     const std::string name = entry.path().filename().string();
-    if (entry.path().extension() != ".journal" || readers_.contains(name) || readers_.size() >= kMostWatched)
-      continue;
-    try {
-      readers_.emplace(name, record::JournalReader::open(entry.path().string()));
-    } catch (const InputError&) {  // still being made: the next look finds it whole
-    } catch (const RunError&) {
-    }
+    if (entry.path().extension() == ".journal" && !readers_.contains(name) && readers_.size() < most)
+      open(name);
+  }
+}
+
+void JournalWatch::open(const std::string& name) {
+  try {
+    readers_.emplace(name, record::JournalReader::open(folder_ + "/" + name));
+  } catch (const InputError&) {  // still being made: the next look finds it whole
+  } catch (const RunError&) {
   }
 }
 

@@ -65,6 +65,7 @@ class JournalWatch {
 
  private:
   void find_new();
+  void open(const std::string& name);
 
   static constexpr std::size_t kMostWatched = 64;
   std::string folder_;

@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "harness/core/posix.hpp"
+
 namespace lockstep::campaign {
 namespace {
 
@@ -119,7 +121,10 @@ std::set<std::string> ProcessWatch::silent_hosts(std::span<const record::RankRow
     else
       silent.insert(rank.host);
   }
-  std::erase_if(silent, [&heard](const std::string& host) { return heard.contains(host); });
+  const std::string here = short_host_name();
+  std::erase_if(silent, [&](const std::string& host) {
+    return heard.contains(host) || host.substr(0, host.find('.')) == here;
+  });
   return silent;
 }
 

@@ -31,7 +31,8 @@ class ProcessWatch {
   /// By rank, after a last look(). Signals from `ended_by_us_utc_ns` on (0: none) came from the controller.
   [[nodiscard]] std::vector<watch::RankEnd> ends(std::span<const record::RankRow> ranks,
                                                  std::int64_t ended_by_us_utc_ns) const;
-  /// Hosts none of whose supervisors saw an end although the launch is over: they are gone themselves.
+  /// Hosts none of whose supervisors saw an end although the launch is over: they are gone themselves, if
+  /// nobody killed the supervisors. This machine is never one of them.
   [[nodiscard]] std::set<std::string> silent_hosts(std::span<const record::RankRow> ranks) const;
 
  private:

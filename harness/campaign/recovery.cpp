@@ -9,10 +9,14 @@
 
 #include "harness/core/error.hpp"
 #include "harness/core/text.hpp"
+#include "harness/plan/hosts.hpp"
 #include "harness/plan/sites.hpp"
 
 namespace lockstep::campaign {
 namespace {
+
+/// Doubling alone comes to days.
+constexpr double kLongestBackoffS = 3600.0;
 
 RestartDecision no_restart(std::string why) {
   return {.restarts = false, .wait_s = 0.0, .detail = std::move(why)};
@@ -27,8 +31,9 @@ std::string list_of(const std::set<std::string>& names) {
 Recovery::Recovery(const plan::Plan& plan, const plan::Leg& leg, std::vector<HostSlots> hosts)
     : plan_(plan), leg_(leg), hosts_(std::move(hosts)) {}
 
-RestartDecision Recovery::after_failure(const std::set<std::string>& failed_hosts) {
+RestartDecision Recovery::after_failure(const std::set<std::string>& named_hosts) {
   const plan::Recovery& rules = plan_.recovery;
+  const std::set<std::string> failed_hosts = own_names(named_hosts);
   if (rules.policy == plan::RestartPolicy::stop)
     return no_restart("recovery.policy is \"stop\"");
   if (restarts_ >= rules.max_restarts)
@@ -44,9 +49,20 @@ RestartDecision Recovery::after_failure(const std::set<std::string>& failed_host
     obstacle = replace(failed_hosts, detail);
   if (!obstacle.empty())
     return no_restart(std::move(obstacle));
-  const double wait_s = rules.backoff_s * std::exp2(restarts_);
+  const double wait_s = std::min(kLongestBackoffS, rules.backoff_s * std::exp2(restarts_));
   ++restarts_;
   return {.restarts = true, .wait_s = wait_s, .detail = std::move(detail)};
+}
+
+std::set<std::string> Recovery::own_names(const std::set<std::string>& failed_hosts) const {
+  std::set<std::string> own;
+  for (const HostSlots& host : hosts_) {
+    for (const std::string& name : failed_hosts) {
+      if (host.host == name || plan::may_be_same_host(plan::lower_case(host.host), plan::lower_case(name)))
+        own.insert(host.host);
+    }
+  }
+  return own;
 }
 
 std::string Recovery::exclude(const std::set<std::string>& failed_hosts, std::string& detail) {

@@ -24,8 +24,8 @@ class Recovery {
   /// `hosts`: of the first attempt; empty for colocated plans.
   Recovery(const plan::Plan& plan, const plan::Leg& leg, std::vector<HostSlots> hosts);
 
-  /// After an attempt that failed on `failed_hosts` (empty: which is not known).
-  [[nodiscard]] RestartDecision after_failure(const std::set<std::string>& failed_hosts);
+  /// After an attempt that failed on `named_hosts` (empty: which is not known).
+  [[nodiscard]] RestartDecision after_failure(const std::set<std::string>& named_hosts);
   /// Of the next attempt, site by site.
   [[nodiscard]] const std::vector<HostSlots>& hosts() const { return hosts_; }
   [[nodiscard]] std::uint32_t restarts() const { return restarts_; }
@@ -34,6 +34,8 @@ class Recovery {
   /// Both return why it is not possible, or an empty text.
   std::string exclude(const std::set<std::string>& failed_hosts, std::string& detail);
   std::string replace(const std::set<std::string>& failed_hosts, std::string& detail);
+  /// Those of hosts_ that are meant: a host may be called by its short or by its full name.
+  [[nodiscard]] std::set<std::string> own_names(const std::set<std::string>& failed_hosts) const;
   [[nodiscard]] std::string why_too_few(const std::vector<HostSlots>& hosts) const;
   [[nodiscard]] SiteId site_of(const std::string& host) const;
 

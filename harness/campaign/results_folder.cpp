@@ -101,6 +101,17 @@ std::string ResultsFolder::earlier_run_file(std::uint32_t number) const {
   return fmt::format("{}/run.before-{}.h5", path_, number);
 }
 
+std::uint32_t ResultsFolder::next_number() const {
+  std::uint32_t number = 1;
+  while (fs::exists(earlier_run_file(number)) || fs::exists(aside_folder(number)))
+    ++number;
+  return number;
+}
+
+std::string ResultsFolder::aside_folder(std::uint32_t number) const {
+  return fmt::format("{}/before-{}", path_, number);
+}
+
 std::string ResultsFolder::journals_folder(const record::LegRow& leg) const {
   return path_ + "/journals/" + record::leg_folder_name(leg);
 }

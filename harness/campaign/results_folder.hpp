@@ -23,6 +23,10 @@ class ResultsFolder {
   [[nodiscard]] std::string run_file() const { return path_ + "/run.h5"; }
   /// run.h5 as it was before it was replaced for the `number`-th time, from 1.
   [[nodiscard]] std::string earlier_run_file(std::uint32_t number) const;
+  /// Journals and logs of launches that were made again when it was replaced for the `number`-th time.
+  [[nodiscard]] std::string aside_folder(std::uint32_t number) const;
+  /// The first number under which nothing is kept yet.
+  [[nodiscard]] std::uint32_t next_number() const;
   [[nodiscard]] std::string certificate_file() const { return path_ + "/certificate.json"; }
   /// A file that is there as long as launches are missing.
   [[nodiscard]] std::string unfinished_file() const { return path_ + "/unfinished"; }

@@ -47,6 +47,24 @@ void drop_rounds_cut_short(const std::vector<record::LegRow>& legs, std::set<std
   }
 }
 
+/// A failed attempt that was to be followed by another one, which never began: its round is cut short.
+void drop_unmade_restarts(const record::Evidence& evidence, std::set<std::uint32_t>& kept) {
+  for (const record::IncidentRow& incident : evidence.incidents) {
+    if (incident.recovery.empty() || incident.recovery == plan::to_string(plan::RestartPolicy::stop))
+      continue;
+    const auto failed = std::find_if(evidence.legs.begin(), evidence.legs.end(),
+                                     [&](const record::LegRow& row) { return row.leg == incident.leg; });
+    if (failed == evidence.legs.end())
+      continue;
+    const bool followed =
+        std::any_of(evidence.legs.begin(), evidence.legs.end(), [&](const record::LegRow& row) {
+          return row.name == failed->name && row.round == failed->round && row.attempt == failed->attempt + 1;
+        });
+    if (!followed)
+      kept.erase(incident.leg);
+  }
+}
+
 std::string name_launches(const std::vector<record::LegRow>& rows) {
   std::vector<std::string> names;
   names.reserve(rows.size());
@@ -94,6 +112,7 @@ std::optional<Earlier> read_earlier(const ResultsFolder& folder, const plan::Pla
     if (failure.kind == "launch" && first_attempts.contains(failure.leg))
       earlier.kept.erase(failure.leg);
   }
+  drop_unmade_restarts(earlier.evidence, earlier.kept);
   drop_rounds_cut_short(earlier.evidence.legs, earlier.kept);
   for (const record::LegRow& row : earlier.evidence.legs) {
     if (!is_scheduled(row, plan, launches))
@@ -105,16 +124,14 @@ std::optional<Earlier> read_earlier(const ResultsFolder& folder, const plan::Pla
     if (!earlier.kept.contains(row.leg))
       earlier.cut_short.push_back(row);
   }
-  for (const record::ProvenanceRow& row : earlier.evidence.provenance)
-    earlier.times += row.key == kResumedKey ? 1 : 0;
   record::keep_launches(earlier.evidence, earlier.kept);
   return earlier;
 }
 
 record::RunFileWriter resume_run_file(const ResultsFolder& folder, const plan::Plan& plan,
                                       const Earlier& earlier, std::int64_t now_utc_ns) {
-  const std::uint32_t number = earlier.times + 1;
-  const std::string aside = fmt::format("{}/before-{}", folder.path(), number);
+  const std::uint32_t number = folder.next_number();
+  const std::string aside = folder.aside_folder(number);
   for (const record::LegRow& row : earlier.cut_short) {
     const std::string name = record::leg_folder_name(row);
     move_if_there(folder.journals_folder(row), fmt::format("{}/journals/{}", aside, name));

@@ -23,7 +23,6 @@ struct Earlier {
   record::Evidence evidence;              ///< of the launches that are kept, and of the run as a whole
   std::set<std::uint32_t> kept;           ///< their indices
   std::vector<record::LegRow> cut_short;  ///< launches that are made again
-  std::uint32_t times = 0;                ///< how often the campaign was resumed before
 };
 
 /// nullopt when the folder holds no run file yet. Throws InputError when it holds one of another plan, or one

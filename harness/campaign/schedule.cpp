@@ -15,14 +15,13 @@ std::vector<Launch> schedule(const plan::Plan& plan) {
     for (std::uint32_t i = 0; i < legs; ++i) {
       const std::uint32_t leg = round % 2 == 0 ? i : legs - 1 - i;
       const auto position = static_cast<std::uint32_t>(launches.size());
-      launches.push_back({position, leg, round, 0, 0, {}, position});
+      launches.push_back({position, leg, round, 0, 0, {}, position, 0});
     }
   }
   return launches;
 }
 
-record::LegRow leg_row(const plan::Plan& plan, const Launch& launch, std::uint32_t ranks,
-                       std::int64_t launched_utc_ns) {
+record::LegRow leg_row(const plan::Plan& plan, const Launch& launch, std::uint32_t ranks) {
   LOCKSTEP_EXPECT(launch.leg < plan.legs.size(), "launch of a leg that the plan does not have");
   const plan::Leg& leg = plan.legs[launch.leg];
   std::vector<std::string> sites;
@@ -41,7 +40,7 @@ record::LegRow leg_row(const plan::Plan& plan, const Launch& launch, std::uint32
   const plan::AttemptSteps steps = plan::attempt_steps(plan.run, launch.first_step);
   row.warmup_steps = steps.warmup;
   row.steps = steps.steady;
-  row.launched_utc_ns = launched_utc_ns;
+  row.launched_utc_ns = launch.launched_utc_ns;
   return row;
 }
 

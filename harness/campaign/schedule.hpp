@@ -17,8 +17,9 @@ struct Launch {
   std::uint32_t attempt = 0;
   std::uint32_t first_step = 0;  ///< training steps that earlier attempts had saved
   std::vector<std::uint32_t>
-      rank_drills{};           ///< of the plan, by index, that ranks are to make in this attempt
-  std::uint32_t position = 0;  ///< in the schedule, of all attempts
+      rank_drills{};                 ///< of the plan, by index, that ranks are to make in this attempt
+  std::uint32_t position = 0;        ///< in the schedule, of all attempts
+  std::int64_t launched_utc_ns = 0;  ///< tells the journals of this launch from all others; 0: not begun
 };
 
 /// The launches in the order in which they are made. Every leg runs once a round; odd rounds run in reverse
@@ -28,7 +29,6 @@ struct Launch {
 
 /// The row that announces the launch in the evidence. `ranks` should leave a journal. An attempt that goes on
 /// from a checkpoint has the steps that are left, the first of them warm-up again.
-[[nodiscard]] record::LegRow leg_row(const plan::Plan& plan, const Launch& launch, std::uint32_t ranks,
-                                     std::int64_t launched_utc_ns);
+[[nodiscard]] record::LegRow leg_row(const plan::Plan& plan, const Launch& launch, std::uint32_t ranks);
 
 }  // namespace lockstep::campaign

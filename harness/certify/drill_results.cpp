@@ -49,16 +49,6 @@ Names names_of(const plan::Drill& drill) {
   LOCKSTEP_EXPECT(false, "no such kind of drill");
 }
 
-std::string target_of(const plan::Drill& drill) {
-  if (drill.rank)
-    return fmt::format("rank {}", *drill.rank);
-  if (!drill.host.empty())
-    return "host " + drill.host;
-  if (!drill.site.empty())
-    return "site " + drill.site;
-  return drill.between[0] + " - " + drill.between[1];
-}
-
 /// Everything about one leg and round.
 class Scene {
  public:
@@ -86,10 +76,10 @@ class Scene {
     if (!drill_.between.empty()) {
       const std::string& a = drill_.between[0];
       const std::string& b = drill_.between[1];
-      return culprit == a + " - " + b || culprit == b + " - " + a || culprit == a + " -> " + b ||
-             culprit == b + " -> " + a;
+      return culprit == a + " - " + b || culprit == b + " - " + a ||
+             (drill_.one_way && culprit == a + " -> " + b);
     }
-    const std::set<std::uint32_t> meant = ranks_of(target_of(drill_));
+    const std::set<std::uint32_t> meant = ranks_of(plan::target_text(drill_));
     return !meant.empty() && ranks_of(culprit) == meant;
   }
 
@@ -140,6 +130,35 @@ void take_best(DrillResult& result, bool kind_right, bool culprit_right, const s
   result.detection_s = detection_s;
 }
 
+bool was_made(const record::DrillRow& row) {
+  return !row.how.starts_with("could not be made");
+}
+
+/// The next fault that was made in the same leg and round: what comes after it is put down to that one.
+const record::DrillRow* next_of(const record::Evidence& evidence, const plan::Plan& plan, const Scene& scene,
+                                const record::DrillRow& made) {
+  const record::DrillRow* next = nullptr;
+  for (const record::DrillRow& row : evidence.drills) {
+    if (row.begin_utc_ns > made.begin_utc_ns && row.drill != made.drill && row.drill < plan.drills.size() &&
+        was_made(row) && scene.launch(row.leg) != nullptr &&
+        (next == nullptr || row.begin_utc_ns < next->begin_utc_ns))
+      next = &row;
+  }
+  return next;
+}
+
+/// The launch went on in spite of the fault: to its end, or past the step after the one that was under way.
+bool was_survived(const record::Evidence& evidence, const record::DrillRow& made) {
+  const auto completed = [&made](const record::LegEndRow& end) {
+    return end.leg == made.leg && end.outcome == "completed";
+  };
+  if (std::any_of(evidence.leg_ends.begin(), evidence.leg_ends.end(), completed))
+    return true;
+  const watch::LaunchView view = watch::view_of(evidence, made.leg);
+  return view.leg != nullptr && made.step >= 0 &&
+         view.steps_of(static_cast<std::uint32_t>(made.step) + 2).size() == view.rank_count();
+}
+
 /// When a launch after the one that the fault was made in had completed its first step.
 std::optional<double> recovery_s(const record::Evidence& evidence, const Scene& scene,
                                  const record::DrillRow& made) {
@@ -161,23 +180,29 @@ std::optional<double> recovery_s(const record::Evidence& evidence, const Scene& 
   return std::nullopt;
 }
 
-DrillResult judge(const record::Evidence& evidence, const plan::Drill& drill, std::uint32_t index,
+DrillResult judge(const record::Evidence& evidence, const plan::Plan& plan, std::uint32_t index,
                   const std::vector<record::IncidentRow>& incidents) {
+  const plan::Drill& drill = plan.drills[index];
   const Scene scene(evidence, drill);
   const Names names = names_of(drill);
   DrillResult result;
   result.index = index;
   result.kind = plan::to_string(drill.kind);
-  result.target = target_of(drill);
+  result.target = plan::target_text(drill);
   result.expected = join(names.incidents, " or ");
   if (!names.stalls.empty())
     result.expected += (names.incidents.empty() ? "stalls: " : ", or stalls: ") + join(names.stalls, " or ");
   const record::DrillRow* made = row_of(evidence, index);
-  result.made = made != nullptr && !made->how.starts_with("could not be made");
+  result.made = made != nullptr && was_made(*made);
   if (!result.made)
     return result;
+  const record::DrillRow* next = next_of(evidence, plan, scene, *made);
   for (const record::IncidentRow& incident : incidents) {
     if (scene.launch(incident.leg) == nullptr || incident.detected_utc_ns < made->begin_utc_ns)
+      continue;
+    const std::int64_t began_utc_ns =
+        incident.began_utc_ns > 0 ? incident.began_utc_ns : incident.detected_utc_ns;
+    if (next != nullptr && began_utc_ns >= next->begin_utc_ns)
       continue;
     take_best(result, holds(names.incidents, incident.kind), scene.is_target(incident.culprit),
               in_words(incident), seconds_from_ns(incident.detected_utc_ns - made->begin_utc_ns));
@@ -186,17 +211,18 @@ DrillResult judge(const record::Evidence& evidence, const plan::Drill& drill, st
     const record::LegRow* launch = scene.launch(stall.leg);
     if (launch == nullptr || launch->first_step + stall.step < drill.step)
       continue;
+    if (next != nullptr && launch->first_step + stall.step >= plan.drills[next->drill].step)
+      continue;
     take_best(result, holds(names.stalls, stall.cause), scene.is_target(stall.culprit),
               fmt::format("stall, {}{}{} (confidence {:.2f})", stall.cause, stall.culprit.empty() ? "" : ", ",
                           stall.culprit, stall.confidence),
               std::nullopt);
   }
-  const record::LegRow* last = scene.launches().empty() ? nullptr : scene.launches().back();
-  for (const record::LegEndRow& end : evidence.leg_ends)
-    result.recovered =
-        result.recovered || (last != nullptr && end.leg == last->leg && end.outcome == "completed");
-  if (result.recovered)
+  result.recovered = was_survived(evidence, *made);
+  if (!result.recovered) {
     result.recovery_s = recovery_s(evidence, scene, *made);
+    result.recovered = result.recovery_s.has_value();
+  }
   return result;
 }
 
@@ -206,7 +232,7 @@ std::vector<DrillResult> judge_drills(const record::Evidence& evidence, const pl
                                       const std::vector<record::IncidentRow>& incidents) {
   std::vector<DrillResult> results;
   for (std::uint32_t i = 0; i < plan.drills.size(); ++i)
-    results.push_back(judge(evidence, plan.drills[i], i, incidents));
+    results.push_back(judge(evidence, plan, i, incidents));
   return results;
 }
 

@@ -22,12 +22,12 @@ struct DrillResult {
   bool kind_right = false;            ///< it was called what it was
   bool culprit_right = false;         ///< and put down to what it was done to
   std::optional<double> detection_s;  ///< from the fault until somebody knew
-  bool recovered = false;             ///< the round of its leg was completed all the same
+  bool recovered = false;             ///< the launch went on all the same, or a later attempt did
   std::optional<double> recovery_s;   ///< from the fault until a later attempt had completed a step
 };
 
 /// One for each drill of the plan, in its order. `incidents`: see collect_incidents(). A drill of one leg and
-/// round is held against what was found in that round from its step on.
+/// round is held against what was found in that round from its step on, up to the next one's.
 [[nodiscard]] std::vector<DrillResult> judge_drills(const record::Evidence& evidence, const plan::Plan& plan,
                                                     const std::vector<record::IncidentRow>& incidents);
 

@@ -150,6 +150,10 @@ class DrillCheck {
              fmt::format("a drill of kind \"{}\" has {}settings", kind(), degrade ? "no " : ""),
              "they say what becomes of the link",
              degrade ? "add settings = [\"loss=1%\"], for example" : "remove them");
+    const bool has_way = degrade || drill_.kind == DrillKind::cut;
+    if (!has_way && draft_.was_given(path_ + ".one_way"))
+      refuse("one_way", fmt::format("a drill of kind \"{}\" has one_way", kind()), "only a link has two ways",
+             "remove it");
     const bool is_for_good = drill_.kind == DrillKind::kill || drill_.kind == DrillKind::crash ||
                              drill_.kind == DrillKind::abort || drill_.kind == DrillKind::flip ||
                              drill_.kind == DrillKind::lose;

@@ -180,6 +180,7 @@ std::vector<Key> make_table() {
       {"drill.host", StringField{[](D d) -> Text { return d.plan.drills.back().host; }}, conditional},
       {"drill.site", StringField{[](D d) -> Text { return d.plan.drills.back().site; }}, conditional},
       {"drill.between", StringsField{[](D d) -> Texts { return d.plan.drills.back().between; }}, conditional},
+      {"drill.one_way", BooleanField{[](D d) -> bool& { return d.plan.drills.back().one_way; }}, conditional},
       {"drill.settings", StringsField{[](D d) -> Texts { return d.plan.drills.back().settings; }},
        conditional},
       {"mpi.mpirun_args", StringsField{[](D d) -> Texts { return d.plan.mpi.mpirun_args; }}},

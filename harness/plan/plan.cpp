@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <fmt/format.h>
+
 #include "harness/core/error.hpp"
 #include "harness/plan/hosts.hpp"
 
@@ -119,6 +121,16 @@ const char* to_string(DrillKind kind) {
       return "lose";
   }
   LOCKSTEP_EXPECT(false, "no such kind of drill");
+}
+
+std::string target_text(const Drill& drill) {
+  if (drill.rank)
+    return fmt::format("rank {}", *drill.rank);
+  if (!drill.host.empty())
+    return "host " + drill.host;
+  if (!drill.site.empty())
+    return "site " + drill.site;
+  return drill.between[0] + (drill.one_way ? " -> " : " - ") + drill.between[1];
 }
 
 AttemptSteps attempt_steps(const Run& run, std::uint32_t first_step) {

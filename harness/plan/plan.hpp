@@ -180,6 +180,7 @@ struct Drill {
   std::string host;
   std::string site;
   std::vector<std::string> between;   ///< two sites
+  bool one_way = false;               ///< cut, degrade: from the first of them to the second only
   std::vector<std::string> settings;  ///< degrade, such as rtt=20ms, loss=1%
   bool operator==(const Drill&) const = default;
 };
@@ -252,6 +253,8 @@ struct Plan {
 [[nodiscard]] const char* to_string(LegKind kind);
 [[nodiscard]] const char* to_string(RestartPolicy policy);
 [[nodiscard]] const char* to_string(DrillKind kind);
+/// `rank 4`, `host b2`, `site B`, `A - B`, `A -> B`
+[[nodiscard]] std::string target_text(const Drill& drill);
 
 /// Steps of a launch that goes on behind `first_step` training steps: the first ones are warm-up again, and
 /// one at least is not. `first_step` is less than all steps of the run.

@@ -210,6 +210,12 @@ struct ProbeRow {
   std::int64_t rtt_min_ns = 0;  ///< 0 when none was answered
   std::int64_t rtt_mean_ns = 0;
   std::int64_t rtt_max_ns = 0;
+  std::uint32_t received = 0;  ///< packets of the peer's own that came in
+  std::int64_t out_min_ns =
+      0;  ///< to the peer, from one host's clock to the other's: how those differ is in it
+  std::int64_t out_max_ns = 0;
+  std::int64_t back_min_ns = 0;  ///< from the peer, likewise
+  std::int64_t back_max_ns = 0;
   bool operator==(const ProbeRow&) const = default;
 };
 

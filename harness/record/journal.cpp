@@ -195,6 +195,11 @@ void Journal::add_probe(const ProbeRow& row) noexcept {
   slot->rtt_min_ns = row.rtt_min_ns;
   slot->rtt_mean_ns = row.rtt_mean_ns;
   slot->rtt_max_ns = row.rtt_max_ns;
+  slot->received = row.received;
+  slot->out_min_ns = row.out_min_ns;
+  slot->out_max_ns = row.out_max_ns;
+  slot->back_min_ns = row.back_min_ns;
+  slot->back_max_ns = row.back_max_ns;
   slot->ready.store(1, std::memory_order_release);
 }
 

@@ -127,8 +127,9 @@ class JournalReader {
   [[nodiscard]] std::vector<ProbeRow> probes() const;
   [[nodiscard]] std::uint32_t dropped_clock_rows() const;
   [[nodiscard]] std::uint32_t dropped_failures() const;
-  /// Drills, checkpoints and probes.
+  /// Drills and checkpoints.
   [[nodiscard]] std::uint32_t dropped_others() const;
+  [[nodiscard]] std::uint32_t dropped_probes() const;
 
  private:
   JournalReader(std::string path, MappedFile file, RankMeta meta)

@@ -144,11 +144,17 @@ struct ProbeSlot {
   std::uint32_t peer;
   std::uint32_t sent;
   std::uint32_t lost;
+  std::uint32_t received;
+  std::uint32_t unused;
   std::int64_t begin_ns;
   std::int64_t end_ns;
   std::int64_t rtt_min_ns;
   std::int64_t rtt_mean_ns;
   std::int64_t rtt_max_ns;
+  std::int64_t out_min_ns;
+  std::int64_t out_max_ns;
+  std::int64_t back_min_ns;
+  std::int64_t back_max_ns;
 };
 
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free &&

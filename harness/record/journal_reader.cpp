@@ -10,6 +10,12 @@
 namespace lockstep::record {
 namespace {
 
+/// Rows that were added after the slots were full.
+std::uint32_t dropped(const std::atomic<std::uint32_t>& rows, std::uint32_t slots) {
+  const std::uint32_t asked = rows.load(std::memory_order_acquire);
+  return asked - std::min(asked, slots);
+}
+
 [[noreturn]] void refuse(const std::string& path, const std::string& why) {
   throw InputError({.what = "cannot read " + path + " as a journal",
                     .why = why,
@@ -283,20 +289,24 @@ std::vector<ProbeRow> JournalReader::probes() const {
                       .lost = slot.lost,
                       .rtt_min_ns = slot.rtt_min_ns,
                       .rtt_mean_ns = slot.rtt_mean_ns,
-                      .rtt_max_ns = slot.rtt_max_ns});
+                      .rtt_max_ns = slot.rtt_max_ns,
+                      .received = slot.received,
+                      .out_min_ns = slot.out_min_ns,
+                      .out_max_ns = slot.out_max_ns,
+                      .back_min_ns = slot.back_min_ns,
+                      .back_max_ns = slot.back_max_ns});
   }
   return rows;
 }
 
 std::uint32_t JournalReader::dropped_others() const {
   const JournalCounts& counts = header().shape.counts;
-  const auto dropped = [](const std::atomic<std::uint32_t>& rows, std::uint32_t slots) {
-    const std::uint32_t asked = rows.load(std::memory_order_acquire);
-    return asked - std::min(asked, slots);
-  };
   return dropped(header().drills, counts.drill_slots) +
-         dropped(header().checkpoints, counts.checkpoint_slots) +
-         dropped(header().probes, counts.probe_slots);
+         dropped(header().checkpoints, counts.checkpoint_slots);
+}
+
+std::uint32_t JournalReader::dropped_probes() const {
+  return dropped(header().probes, header().shape.counts.probe_slots);
 }
 
 std::uint32_t JournalReader::dropped_clock_rows() const {

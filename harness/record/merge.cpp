@@ -7,6 +7,7 @@
 #include <fmt/core.h>
 #include <sys/stat.h>
 
+#include "harness/core/clock.hpp"
 #include "harness/core/error.hpp"
 #include "harness/record/merge_checks.hpp"
 
@@ -103,6 +104,11 @@ bool LegMerger::State::open_new_journals() {
       if (meta.leg.leg != leg.leg || meta.rank.rank != rank)
         why_not[rank] =
             fmt::format("{} is the journal of rank {} in launch {}", path, meta.rank.rank, meta.leg.leg);
+      else if (meta.leg.launched_utc_ns != leg.launched_utc_ns || meta.leg.name != leg.name ||
+               meta.leg.round != leg.round || meta.leg.attempt != leg.attempt || meta.leg.ranks != leg.ranks)
+        why_not[rank] = fmt::format("{} is the journal of another launch, of {} (round {}, attempt {}) at {}",
+                                    path, meta.leg.name, meta.leg.round, meta.leg.attempt,
+                                    format_utc(meta.leg.launched_utc_ns));
       else
         take_in(rank, std::move(journal));
     } catch (const InputError& error) {  // its rank may still be making it
@@ -240,6 +246,11 @@ void LegMerger::State::append_leftovers() {
     append(journal.checkpoints(), &Evidence::checkpoints);
     append(journal.probes(), &Evidence::probes);
     append(journal.drills(), &Evidence::drills);
+    // Nothing is judged by probes, so the lack of some is no gap.
+    if (const std::uint32_t probes = journal.dropped_probes(); probes > 0)
+      append(ProvenanceRow{static_cast<std::int32_t>(leg.leg), static_cast<std::int32_t>(rank),
+                           "probe_rows_without_room", std::to_string(probes)},
+             &Evidence::provenance);
     const std::uint32_t dropped =
         journal.dropped_clock_rows() + journal.dropped_failures() + journal.dropped_others();
     if (dropped > 0) {

@@ -1,5 +1,6 @@
 #include "harness/record/rewrite.hpp"
 
+#include <algorithm>
 #include <span>
 #include <vector>
 
@@ -32,6 +33,13 @@ void keep_launches(Evidence& evidence, const std::set<std::uint32_t>& kept) {
   keep_only(evidence.provenance, [&kept](const ProvenanceRow& row) {
     return row.leg < 0 || kept.contains(static_cast<std::uint32_t>(row.leg));
   });
+}
+
+std::uint32_t next_incident(std::span<const IncidentRow> incidents) {
+  std::uint32_t next = 0;
+  for (const IncidentRow& row : incidents)
+    next = std::max(next, row.incident + 1);
+  return next;
 }
 
 void append_evidence(RunFileWriter& writer, const Evidence& evidence) {

@@ -361,6 +361,15 @@ const TableSpec<ProbeRow>& table() {
           number("rtt_min_ns", &Row::rtt_min_ns, "ns", "shortest round trip; 0 when none was answered"),
           number("rtt_mean_ns", &Row::rtt_mean_ns, "ns", "mean round trip; 0 when none was answered"),
           number("rtt_max_ns", &Row::rtt_max_ns, "ns", "longest round trip; 0 when none was answered"),
+          number("received", &Row::received, "1", "packets that the peer sent of its own and that came in"),
+          number("out_min_ns", &Row::out_min_ns, "ns",
+                 "shortest way to the peer, from the sender's clock to the peer's: how the two differ is in "
+                 "it, so "
+                 "compare only with other rows of the same pair"),
+          number("out_max_ns", &Row::out_max_ns, "ns", "longest way to the peer, likewise"),
+          number("back_min_ns", &Row::back_min_ns, "ns",
+                 "shortest way back, from the peer's clock to the sender's"),
+          number("back_max_ns", &Row::back_max_ns, "ns", "longest way back, likewise"),
       }};
   return spec;
 }
@@ -376,7 +385,7 @@ const TableSpec<DrillRow>& table() {
           number("leg", &Row::leg, "", kLeg),
           number("drill", &Row::drill, "", "index in the plan, from 0"),
           text("kind", &Row::kind, 32, "as in the plan"),
-          text("target", &Row::target, 128, "such as `rank 4`, `host b2`, `site B` or `A - B`"),
+          text("target", &Row::target, 128, "such as `rank 4`, `host b2`, `site B`, `A - B` or `A -> B`"),
           number("step", &Row::step, "", "that was under way; -1: not known"),
           number("begin_utc_ns", &Row::begin_utc_ns, "ns", "UTC time at which it acted"),
           number("end_utc_ns", &Row::end_utc_ns, "ns", "UTC time at which it was taken back; 0: never"),

@@ -97,6 +97,38 @@ std::optional<IncidentRow> find_wrong_data(const LaunchView& view, const LaunchF
   return row;
 }
 
+void mark_signals_of_launcher(std::vector<RankEnd>& ends) {
+  // mpirun sends SIGTERM a second after the first bad end, and SIGKILL two seconds after it. These lie half
+  // way: hosts' clocks may differ by the rest.
+  constexpr std::int64_t kBeforeTermNs = 500'000'000;
+  constexpr std::int64_t kBeforeKillNs = 1'000'000'000;
+  const auto is_sent = [](const RankEnd& end, int signal) {
+    return end.kind == RankEndKind::killed && end.code == signal && !end.on_request && !end.out_of_memory;
+  };
+  bool somebody_died = false;  // of what no launcher does
+  std::int64_t first_utc_ns = INT64_MAX;
+  for (const RankEnd& end : ends) {
+    const bool gave_up = end.kind == RankEndKind::exited && end.code != 0;
+    const bool died = (gave_up && !is_victim(end)) || (end.kind == RankEndKind::killed && !end.on_request &&
+                                                       !is_sent(end, SIGTERM) && !is_sent(end, SIGKILL));
+    somebody_died = somebody_died || died;
+    if ((gave_up || died) && end.utc_ns > 0)
+      first_utc_ns = std::min(first_utc_ns, end.utc_ns);
+  }
+  const auto is_later = [&first_utc_ns](const RankEnd& end, std::int64_t by_ns) {
+    return first_utc_ns != INT64_MAX && end.utc_ns > first_utc_ns + by_ns;
+  };
+  for (RankEnd& end : ends) {
+    if (is_sent(end, SIGKILL) && is_later(end, kBeforeKillNs))
+      end.on_request = true;
+    somebody_died = somebody_died || is_sent(end, SIGKILL);
+  }
+  for (RankEnd& end : ends) {
+    if (is_sent(end, SIGTERM) && (somebody_died || is_later(end, kBeforeTermNs)))
+      end.on_request = true;
+  }
+}
+
 std::vector<std::uint32_t> deaths(const LaunchView& view, const LaunchFacts& facts) {
   std::vector<std::uint32_t> ranks;
   const auto count = std::min<std::size_t>(facts.ranks.size(), view.rank_count());

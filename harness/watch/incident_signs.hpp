@@ -17,6 +17,11 @@ namespace lockstep::watch {
 [[nodiscard]] std::optional<record::IncidentRow> find_wrong_data(const LaunchView& view,
                                                                  const LaunchFacts& facts);
 
+/// Marks ends as asked for that a launcher's own SIGTERM and SIGKILL explain: it sends them to all others
+/// once one rank has ended with an error. Such a death is a cause only when it came before those errors, and
+/// SIGTERM only when nobody died of anything else.
+void mark_signals_of_launcher(std::vector<RankEnd>& ends);
+
 /// Ranks that died by themselves, and not of others, the first in time first; those whose time is not known
 /// last.
 [[nodiscard]] std::vector<std::uint32_t> deaths(const LaunchView& view, const LaunchFacts& facts);

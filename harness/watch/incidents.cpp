@@ -1,9 +1,11 @@
 #include "harness/watch/incidents.hpp"
 
 #include <algorithm>
+#include <csignal>
 #include <optional>
 #include <set>
 #include <string_view>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -29,7 +31,9 @@ bool names_full_disk(const std::string& message) {
 
 class Finder {
  public:
-  Finder(const LaunchView& view, const LaunchFacts& facts) : view_(view), facts_(facts) {}
+  Finder(const LaunchView& view, LaunchFacts facts) : view_(view), facts_(std::move(facts)) {
+    mark_signals_of_launcher(facts_.ranks);
+  }
 
   std::vector<IncidentRow> run() {
     if (view_.leg == nullptr)
@@ -188,8 +192,11 @@ class Finder {
     const Place place = place_of(view_, together);
     const bool one_host = place.scope == Scope::host;
     row.culprit = one_host ? place.name : rank_name(view_, first);
-    // Without a time, which of several was first is a guess.
-    row.confidence = end.utc_ns == 0 && dead.size() > 1 ? 0.5 : 0.95;
+    // Without a time, which of several was first is a guess; and who sends SIGTERM to one, most often sends
+    // it to all.
+    const bool is_guess = dead.size() > together.size() &&
+                          (end.utc_ns == 0 || (end.kind == RankEndKind::killed && end.code == SIGTERM));
+    row.confidence = is_guess ? 0.5 : 0.95;
     row.began_utc_ns = end.utc_ns;
     const std::string who = one_host ? fmt::format("all {} ranks of {}", together.size(), place.name)
                                      : rank_and_place(view_, first);
@@ -318,7 +325,7 @@ class Finder {
   }
 
   const LaunchView& view_;
-  const LaunchFacts& facts_;
+  LaunchFacts facts_;
   std::optional<PostMortem> post_mortem_;
   std::vector<IncidentRow> found_;
 };

@@ -88,6 +88,10 @@ std::string between(std::vector<std::string> sites) {
   return join(sites, sites.size() == 2 ? " - " : ", ");
 }
 
+std::string one_way(const std::string& from, const std::string& to) {
+  return from + " -> " + to;
+}
+
 std::string shortened(std::string text, std::size_t most) {
   if (text.size() <= most)
     return text;

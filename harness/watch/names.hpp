@@ -29,6 +29,8 @@ struct Place {
 
 /// `A - B`, the lesser name first; of more than two sites `A, B, C`.
 [[nodiscard]] std::string between(std::vector<std::string> sites);
+/// `A -> B`
+[[nodiscard]] std::string one_way(const std::string& from, const std::string& to);
 
 /// Cut to `most` bytes, with an ellipsis, not inside a character of UTF-8.
 [[nodiscard]] std::string shortened(std::string text, std::size_t most);

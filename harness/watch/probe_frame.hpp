@@ -18,19 +18,21 @@ enum class FrameKind : std::uint32_t {
   datagram = 5,  ///< UDP. number: the train, first: place in it. No answer
   size = 6,      ///< UDP, padded to the size that is tried. Answer: size, number as asked, first: bytes got
   echo = 7,      ///< UDP, between ranks. number: its own, first: rank that asks and rank that is asked.
-                 ///< Answer: the same, second: 1 + ns from its arrival to the answer
+                 ///< Answer: the same, second: 1 + ns from its arrival to the answer, third:
+                 ///< CLOCK_REALTIME of its arrival, ns
 };
 
-/// 40 bytes in network byte order.
+/// 48 bytes in network byte order.
 struct Frame {
   FrameKind kind = FrameKind::hello;
   std::uint64_t token = 0;  ///< the same for all probes of one survey: strangers are not answered
   std::uint64_t number = 0;
   std::int64_t first = 0;
   std::int64_t second = 0;
+  std::int64_t third = 0;
   bool operator==(const Frame&) const = default;
 };
-constexpr std::size_t kFrameBytes = 40;
+constexpr std::size_t kFrameBytes = 48;
 
 [[nodiscard]] std::array<std::byte, kFrameBytes> encode(const Frame& frame);
 /// nullopt when the bytes are no frame, as when a stranger sent them.

@@ -74,6 +74,7 @@ std::uint64_t ProbeLedger::send(std::int64_t now_ns) {
     windows_.emplace_back();
     windows_.back().row.begin_ns = now_ns;
     windows_.back().row.end_ns = now_ns + kWindowNs;
+    windows_.back().row.received = std::exchange(heard_between_, 0);
   }
   Window& window = windows_.back();
   ++window.row.sent;
@@ -82,7 +83,7 @@ std::uint64_t ProbeLedger::send(std::int64_t now_ns) {
   return next_++;
 }
 
-bool ProbeLedger::answer(std::uint64_t number, std::int64_t round_trip_ns) {
+bool ProbeLedger::answer(std::uint64_t number, const ProbeTimes& times) {
   const auto packet = std::find_if(awaited_.begin(), awaited_.end(),
                                    [number](const Packet& entry) { return entry.number == number; });
   if (packet == awaited_.end())
@@ -91,11 +92,24 @@ bool ProbeLedger::answer(std::uint64_t number, std::int64_t round_trip_ns) {
   awaited_.erase(packet);
   --window.awaited;
   record::ProbeRow& row = window.row;
-  row.rtt_min_ns = window.answered == 0 ? round_trip_ns : std::min(row.rtt_min_ns, round_trip_ns);
-  row.rtt_max_ns = std::max(row.rtt_max_ns, round_trip_ns);
-  window.sum_ns += round_trip_ns;
+  const auto note = [first = window.answered == 0](std::int64_t value_ns, std::int64_t& min_ns,
+                                                   std::int64_t& max_ns) {
+    min_ns = first ? value_ns : std::min(min_ns, value_ns);
+    max_ns = first ? value_ns : std::max(max_ns, value_ns);
+  };
+  note(times.round_trip_ns, row.rtt_min_ns, row.rtt_max_ns);
+  note(times.out_ns, row.out_min_ns, row.out_max_ns);
+  note(times.back_ns, row.back_min_ns, row.back_max_ns);
+  window.sum_ns += times.round_trip_ns;
   ++window.answered;
   return true;
+}
+
+void ProbeLedger::hear(std::int64_t now_ns) {
+  if (windows_.empty() || now_ns >= windows_.back().row.end_ns)
+    ++heard_between_;
+  else
+    ++windows_.back().row.received;
 }
 
 record::ProbeRow ProbeLedger::finished(const Window& window) {
@@ -232,12 +246,21 @@ void SiteProbes::receive_all() {
   }
 }
 
+SiteProbes::Peer* SiteProbes::find(std::uint32_t rank) {
+  const auto found =
+      std::find_if(peers_.begin(), peers_.end(), [rank](const Peer& entry) { return entry.rank == rank; });
+  return found == peers_.end() ? nullptr : &*found;
+}
+
 void SiteProbes::handle(const Frame& frame, const SocketAddress& from, std::int64_t arrived_utc_ns) {
   if (frame.second == 0) {
     if (asked_of(frame) != options_.self)
       return;  // its address means another host here
+    if (Peer* asker = find(asker_of(frame)))
+      asker->ledger.hear(monotonic_ns());
     Frame answer = frame;
     answer.second = kAnswer + std::max<std::int64_t>(0, utc_ns() - arrived_utc_ns);
+    answer.third = arrived_utc_ns;
     const auto bytes = encode(answer);
     static_cast<void>(
         ::sendto(socket_.fd.get(), bytes.data(), bytes.size(), MSG_DONTWAIT, from.get(), from.length));
@@ -245,13 +268,15 @@ void SiteProbes::handle(const Frame& frame, const SocketAddress& from, std::int6
   }
   if (asker_of(frame) != options_.self)
     return;
-  const auto peer = std::find_if(peers_.begin(), peers_.end(),
-                                 [&frame](const Peer& entry) { return entry.rank == asked_of(frame); });
-  if (peer == peers_.end())
+  Peer* peer = find(asked_of(frame));
+  if (peer == nullptr)
     return;
   const std::int64_t sent_ns = peer->sent_utc_ns[frame.number % peer->sent_utc_ns.size()];
-  const std::int64_t round_trip_ns = arrived_utc_ns - sent_ns - (frame.second - kAnswer);
-  if (!peer->ledger.answer(frame.number, std::max<std::int64_t>(1, round_trip_ns)) || peer->settled)
+  const std::int64_t answering_ns = frame.second - kAnswer;
+  const ProbeTimes times{.round_trip_ns = std::max<std::int64_t>(1, arrived_utc_ns - sent_ns - answering_ns),
+                         .out_ns = frame.third - sent_ns,
+                         .back_ns = arrived_utc_ns - frame.third - answering_ns};
+  if (!peer->ledger.answer(frame.number, times) || peer->settled)
     return;
   peer->settled = true;
   const auto same =

@@ -24,6 +24,13 @@ struct ProbePeer {
   std::uint16_t port = 0;
 };
 
+/// How long a packet and its answer took.
+struct ProbeTimes {
+  std::int64_t round_trip_ns = 0;
+  std::int64_t out_ns = 0;   ///< to the peer, from one clock to the other: how the two differ is in it
+  std::int64_t back_ns = 0;  ///< and from it
+};
+
 /// Counts packets of one peer into rows: one a second, given out when each packet of it was answered or is
 /// lost. Pure: the time is an argument (ns, monotonic).
 class ProbeLedger {
@@ -34,7 +41,9 @@ class ProbeLedger {
   /// A packet goes out. Returns its number.
   std::uint64_t send(std::int64_t now_ns);
   /// It was answered. False when it is not awaited (any more).
-  bool answer(std::uint64_t number, std::int64_t round_trip_ns);
+  bool answer(std::uint64_t number, const ProbeTimes& times);
+  /// A packet of the peer's own came in.
+  void hear(std::int64_t now_ns);
   /// Rows that can still change no more. leg, rank and peer are left to the caller.
   [[nodiscard]] std::vector<record::ProbeRow> settle(std::int64_t now_ns);
   /// All others as they are: what is still awaited is left out of them.
@@ -58,6 +67,7 @@ class ProbeLedger {
   std::deque<Window> windows_;  // the last is the present one
   std::deque<Packet> awaited_;  // in order of sending
   std::uint64_t next_ = 1;
+  std::uint32_t heard_between_ = 0;  // after one row's second and before the next
 };
 
 /// Sends small packets to peers and answers theirs, on a thread of its own that sleeps in between. The round
@@ -93,6 +103,7 @@ class SiteProbes {
   void send_due(std::int64_t now_ns);
   void send(Peer& peer, std::int64_t now_ns);
   void receive_all();
+  [[nodiscard]] Peer* find(std::uint32_t rank);
   void handle(const Frame& frame, const SocketAddress& from, std::int64_t arrived_utc_ns);
   void give_out(std::uint32_t peer, const std::vector<record::ProbeRow>& rows) const;
 

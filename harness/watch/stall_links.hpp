@@ -10,8 +10,10 @@
 namespace lockstep::watch {
 
 struct LinkSuspicion {
-  bool asked = false;     ///< packets were sent between sites while the step ran
-  std::string culprit;    ///< `A - B`, or `site B` when all of its links and no other suffered; else empty
+  bool asked = false;  ///< packets were sent between sites while the step ran
+  /// `A - B`, `A -> B` when one way alone suffered, or `site B` when all of its links and no other did; else
+  /// empty
+  std::string culprit;
   std::string why;        ///< figures of the link that suffered most; empty when none did
   std::size_t links = 0;  ///< that suffered
 };

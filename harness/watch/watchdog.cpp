@@ -4,6 +4,8 @@
 #include <chrono>
 #include <utility>
 
+#include <sys/prctl.h>
+
 #include "harness/core/clock.hpp"
 #include "harness/core/units.hpp"
 
@@ -41,6 +43,7 @@ void Watchdog::disarm() noexcept {
 }
 
 void Watchdog::watch() {
+  ::prctl(PR_SET_NAME, "watchdog");
   std::unique_lock lock(mutex_);
   std::int64_t looked_ns = clock_();
   std::int64_t gap_ns = 0;

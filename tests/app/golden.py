@@ -27,6 +27,9 @@ CASES = {
     "help-doctor": ["doctor", "--help"],
     "help-verify": ["verify", "--help"],
     "help-show": ["show", "--help"],
+    "help-resume": ["resume", "--help"],
+    "help-collect": ["collect", "--help"],
+    "help-recover": ["recover", "--help"],
     "version": ["--version"],
     # a command line that cannot be understood
     "no-subcommand": [],
@@ -59,6 +62,14 @@ CASES = {
     "certify-no-launcher": ["certify", "configs/smoke.toml", "--launcher", "no-such-mpirun"],
     "certify-bad-time-limit": ["certify", "configs/smoke.toml", "--time-limit", "soon"],
     "certify-no-rank-program": ["certify", "configs/smoke.toml", "--rank-program", "/no/such/rank"],
+    "certify-drills-not-allowed": ["certify", f"{PLANS}/drilled.toml"],
+    "certify-drill-needs-a-lab": ["certify", "configs/drills.toml", "--allow-drills"],
+    # what cannot be taken up again
+    "resume-missing": ["resume", "no-such-folder"],
+    "collect-missing": ["collect", "no-such-folder"],
+    "recover-missing": ["recover", "no-such-run.h5"],
+    "recover-text-file": ["recover", "<text-file>"],
+    "recover-whole": ["recover", "<run>"],
     # preflights that cannot begin
     "doctor-plan-missing": ["doctor", "no-such-plan.toml"],
     "doctor-bad-seconds": ["doctor", "configs/smoke.toml", "--seconds", "0"],

@@ -63,12 +63,13 @@ class Builder {
   [[nodiscard]] record::Evidence take() { return std::move(evidence_); }
 
  private:
-  void add_launch(const campaign::Launch& launch) {
+  void add_launch(campaign::Launch launch) {
     const plan::Leg& leg = plan_.legs[launch.leg];
     const bool joint = leg.kind == plan::LegKind::joint;
     const std::uint32_t ranks = joint ? 4 : 2;
     const std::int64_t begin_utc_ns = kBeginUtcNs + launch.index * kLaunchNs;
-    evidence_.legs.push_back(campaign::leg_row(plan_, launch, ranks, begin_utc_ns));
+    launch.launched_utc_ns = begin_utc_ns;
+    evidence_.legs.push_back(campaign::leg_row(plan_, launch, ranks));
     evidence_.graph.push_back(gemm_row(launch.index));
     evidence_.graph.push_back(all_reduce_row(launch.index, ranks, joint));
     const std::int64_t step_us = joint ? run_.joint_step_us : kAloneUs;

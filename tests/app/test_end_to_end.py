@@ -103,15 +103,15 @@ class EndToEnd(unittest.TestCase):
             time.sleep(0.05)
         self.fail("the ranks never came up: " + str(job.communicate(timeout=30)))
 
-    def wait_for_steps(self, job):
+    def wait_for_rows(self, job, table, count=1):
         """Follows the live file as any reader may."""
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline and job.poll() is None:
             with h5py.File(os.path.join(self.result(), "run.h5"), "r", libver="latest", swmr=True) as run:
-                if len(run["steps"]) > 0:
+                if len(run[table]) >= count:
                     return
             time.sleep(0.2)
-        self.fail("no step was ever recorded: " + str(job.communicate(timeout=30)))
+        self.fail(f"there never were {count} {table}: " + str(job.communicate(timeout=30)))
 
     def wait_for_no_ranks(self):
         deadline = time.monotonic() + 15
@@ -124,7 +124,7 @@ class EndToEnd(unittest.TestCase):
     def test_ctrl_c_keeps_the_evidence(self):
         job = self.start()
         self.wait_for_ranks(job, 2)
-        self.wait_for_steps(job)
+        self.wait_for_rows(job, "steps")
         job.send_signal(signal.SIGINT)
         out, err = job.communicate(timeout=60)
         self.assertEqual(job.returncode, 4, out + err)
@@ -135,14 +135,39 @@ class EndToEnd(unittest.TestCase):
             self.assertEqual(list(run["leg_ends"]["outcome"]), [b"interrupted"])
         self.assertEqual(self.lockstep("verify", folder).returncode, 4)
 
-    def test_a_killed_controller_takes_its_ranks_along(self):
-        job = self.start()
+    def test_a_killed_controller_takes_its_ranks_along_and_the_run_goes_on(self):
+        job = self.start("--set", "run.steps=50")
         self.wait_for_ranks(job, 2)
+        self.wait_for_rows(job, "leg_ends", 3)
         job.kill()
         job.communicate(timeout=60)
         self.wait_for_no_ranks()
-        shown = self.lockstep("show", os.path.join(self.result(), "run.h5"))
-        self.assertEqual(shown.returncode, 0, shown.stderr)
+        folder = self.result()
+        self.assertEqual(self.lockstep("show", os.path.join(folder, "run.h5")).returncode, 0)
+        recovered = self.lockstep("recover", folder)
+        self.assertEqual(recovered.returncode, 0, recovered.stderr)
+        self.assertIn("run.h5.left-open", recovered.stdout)
+        self.assertIn("nothing to recover", self.lockstep("recover", folder).stdout)
+        with h5py.File(os.path.join(folder, "run.h5"), "r") as run:
+            before = {(row["name"], row["round"]): row["launched_utc_ns"] for row in run["legs"]}
+            ended = [row["leg"] for row in run["leg_ends"]]
+            kept = [(row["name"], row["round"]) for row in run["legs"] if row["leg"] in ended]
+            steps = len(run["steps"])
+        self.assertGreaterEqual(len(kept), 3)
+
+        done = self.lockstep("resume", folder)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        with h5py.File(os.path.join(folder, "run.h5"), "r") as run:
+            after = {(row["name"], row["round"]): row["launched_utc_ns"] for row in run["legs"]}
+            self.assertEqual(len(after), 6, "three legs, two rounds")
+            self.assertEqual(set(run["leg_ends"]["outcome"]), {b"completed"})
+            self.assertGreater(len(run["steps"]), steps)
+        for leg in kept:
+            self.assertEqual(after[leg], before[leg], f"{leg} was not made again")
+        self.assertEqual(self.lockstep("verify", folder).returncode, 0)
+        collected = self.lockstep("collect", folder)
+        self.assertEqual(collected.returncode, 0, collected.stderr)
+        self.assertIn("No journal was there that run.h5 does not hold already.", collected.stdout)
 
     def test_a_killed_rank_is_never_a_pass(self):
         job = self.start("--set", "run.steps=200", "--set", "run.rounds=1")

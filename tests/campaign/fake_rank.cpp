@@ -1,7 +1,8 @@
 // Stands in for lockstep-rank: leaves a journal as a rank does, computes and sends nothing, stops after a
 // step when SIGUSR1 asks for it (each rank by itself: there is nothing to agree on), and misbehaves on
 // demand. FAKE_MODE=<mode>[@<leg index>]: ok, slow, hang, deaf (to SIGUSR1; slow), killed, late, bad_input,
-// never, no_journal, stall (in the last step); everywhere or in one launch only.
+// never, elsewhere (rank 1's journal goes into the folder FAKE_ELSEWHERE), stall (in the last step);
+// everywhere or in one launch only.
 
 #include <csignal>
 #include <cstdio>
@@ -62,6 +63,7 @@ record::RankMeta describe(const plan::Plan& plan, const std::map<std::string, st
   launch.attempt = static_cast<std::uint32_t>(std::stoul(options.at("--attempt")));
   if (options.contains("--first-step"))
     launch.first_step = static_cast<std::uint32_t>(std::stoul(options.at("--first-step")));
+  launch.launched_utc_ns = std::stoll(options.at("--launched-utc-ns"));
   while (plan.legs[launch.leg].name != options.at("--leg"))
     ++launch.leg;
   const plan::Leg& leg = plan.legs[launch.leg];
@@ -74,7 +76,7 @@ record::RankMeta describe(const plan::Plan& plan, const std::map<std::string, st
     ranks += per_site[i];
   }
   record::RankMeta meta;
-  meta.leg = campaign::leg_row(plan, launch, ranks, utc_ns());
+  meta.leg = campaign::leg_row(plan, launch, ranks);
   meta.rank.leg = launch.index;
   meta.rank.rank = rank;
   meta.rank.world_rank = rank;
@@ -172,16 +174,19 @@ int main(int argc, char** argv) {
   }
   if (mode == "never")
     wait_for_ever();
-  if (mode == "no_journal" && rank == 1)
-    return 0;
 
   const plan::Plan plan = plan::load_plan(options.at("--plan"));
   const record::RankMeta meta = describe(plan, options, rank);
   const std::uint32_t steps = meta.leg.steps + meta.leg.warmup_steps;
   const std::string checkpoints = checkpoints_of(meta.leg, options);
-  record::Journal journal =
-      record::Journal::create(options.at("--journals") + "/" + record::journal_file_name(rank), meta, steps,
-                              plan.run.op_stamp_steps, 2, 1);
+  std::string folder = options.at("--journals");
+  if (mode == "elsewhere" && rank == 1) {  // as on a host that does not share its disk
+    folder =
+        std::string(std::getenv("FAKE_ELSEWHERE")) + "/" + std::filesystem::path(folder).filename().string();
+    std::filesystem::create_directories(folder);
+  }
+  record::Journal journal = record::Journal::create(folder + "/" + record::journal_file_name(rank), meta,
+                                                    steps, plan.run.op_stamp_steps, 2, 1);
   record::WhereAbouts& where = journal.where();
   where.phase = record::RankPhase::stepping;
   record::ClockRow clock;

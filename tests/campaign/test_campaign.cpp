@@ -14,6 +14,7 @@
 #include "harness/campaign/collect.hpp"
 #include "harness/core/clock.hpp"
 #include "harness/core/error.hpp"
+#include "harness/record/checkpoint.hpp"
 #include "harness/record/run_file.hpp"
 #include "tests/campaign/process_checks.hpp"
 #include "tests/campaign/sample_plan.hpp"
@@ -214,7 +215,8 @@ TEST_F(CampaignTest, ALossThatTheLauncherKeepsQuietAboutIsSeenInTheEvidence) {
 }
 
 TEST_F(CampaignTest, AMissingJournalFailsTheLeg) {
-  ::setenv("FAKE_MODE", "no_journal@1", 1);
+  ::setenv("FAKE_MODE", "elsewhere@1", 1);
+  ::setenv("FAKE_ELSEWHERE", (base_ + "/b1").c_str(), 1);
   static_cast<void>(run(colocated_plan()));
   const auto found = evidence();
   EXPECT_EQ(found.leg_ends[1].outcome, "failed");
@@ -436,22 +438,49 @@ TEST_F(CampaignTest, WhateverHappenedToTheControllerTheRunGoesOn) {
   EXPECT_EQ(found.steps.size(), 62U * 8 * 2);
 }
 
+TEST_F(CampaignTest, ARestartThatWasNotMadeIsMadeWhenTheRunGoesOn) {
+  ::setenv("FAKE_MODE", "killed@2", 1);
+  const plan::Plan plan = colocated_plan(
+      {"recovery.policy=same", "recovery.backoff_s=60", "run.rounds=1", "criteria.min_steps=10"});
+  const Result result = run(plan, [](const Progress& progress) {
+    if (progress.moment == Progress::Moment::event &&
+        progress.message.find("attempt 2 goes on") != std::string::npos)
+      ::raise(SIGINT);
+  });
+  EXPECT_EQ(result.ending, Ending::interrupted);
+  EXPECT_THAT(outcomes(evidence()), ElementsAre("A completed", "B completed", "joint failed"));
+  EXPECT_TRUE(stop_.stop_requested());
+  ::unsetenv("FAKE_MODE");
+  StopSignals stop;
+  EXPECT_EQ(campaign::run(plan, options_, *folder_, stop, {}).ending, Ending::finished);
+  EXPECT_THAT(outcomes(evidence()), ElementsAre("A completed", "B completed", "joint completed"));
+}
+
+TEST_F(CampaignTest, CheckpointsOfSomethingEarlierAreNotGoneOnFrom) {
+  ::setenv("FAKE_MODE", "killed@2", 1);
+  const plan::Plan plan = colocated_plan(
+      {"recovery.policy=same", "recovery.backoff_s=0", "run.rounds=1", "criteria.min_steps=10"});
+  folder_ = ResultsFolder::create(base_, plan.name, 0);
+  const std::string old = folder_->path() + "/checkpoint-joint-r0";
+  std::filesystem::create_directories(old + "/step-8");
+  record::mark_complete(old, {.step = 8, .ranks = 4});
+  EXPECT_EQ(campaign::run(plan, options_, *folder_, stop_, {}).ending, Ending::finished);
+  const auto found = evidence();
+  ASSERT_GE(found.legs.size(), 4U);
+  EXPECT_EQ(found.legs[3].attempt, 1U);
+  EXPECT_EQ(found.legs[3].first_step, 0U);
+}
+
 TEST_F(CampaignTest, JournalsThatComeLateAreMerged) {
-  ::setenv("FAKE_MODE", "no_journal@1", 1);
+  ::setenv("FAKE_MODE", "elsewhere@1", 1);
+  ::setenv("FAKE_ELSEWHERE", (base_ + "/b1").c_str(), 1);
   static_cast<void>(run(colocated_plan({"run.rounds=1", "criteria.min_steps=10"})));
   const auto before = evidence();
   EXPECT_EQ(before.leg_ends[1].journals, 1U);
   const Collected nothing = collect_evidence(*folder_, "", utc_ns());
   EXPECT_THAT(nothing.merged, testing::IsEmpty());
   EXPECT_THAT(nothing.missing, ElementsAre("rank 1 of B (round 0, attempt 0)"));
-  // As if brought from the host that had it: another launch's journal would be refused by its contents, so
-  // this one is made by a run of the same plan that lost nothing.
-  ::unsetenv("FAKE_MODE");
-  const ResultsFolder other = ResultsFolder::create(base_, "other", 0);
-  StopSignals stop;
-  static_cast<void>(
-      campaign::run(colocated_plan({"run.rounds=1", "criteria.min_steps=10"}), options_, other, stop, {}));
-  const Collected late = collect_evidence(*folder_, other.path() + "/journals", utc_ns());
+  const Collected late = collect_evidence(*folder_, base_ + "/b1", utc_ns());
   EXPECT_THAT(late.merged, ElementsAre("B (round 0, attempt 0)"));
   EXPECT_THAT(late.missing, testing::IsEmpty());
   const auto found = evidence();
@@ -463,6 +492,28 @@ TEST_F(CampaignTest, JournalsThatComeLateAreMerged) {
                                 [](const auto& r) { return r.key == "collected"; });
   ASSERT_NE(row, found.provenance.end());
   EXPECT_THAT(row->value, HasSubstr("merged B (round 0, attempt 0)"));
+  // What only the controller knew of that launch.
+  EXPECT_EQ(found.incidents, before.incidents);
+  const auto is_command = [](const auto& r) { return r.leg == 1 && r.key == "launch_command"; };
+  EXPECT_EQ(std::count_if(found.provenance.begin(), found.provenance.end(), is_command), 1);
+}
+
+TEST_F(CampaignTest, AJournalOfAnotherRunIsNotMerged) {
+  ::setenv("FAKE_MODE", "elsewhere@1", 1);
+  ::setenv("FAKE_ELSEWHERE", (base_ + "/b1").c_str(), 1);
+  const plan::Plan plan = colocated_plan({"run.rounds=1", "criteria.min_steps=10"});
+  static_cast<void>(run(plan));
+  ::unsetenv("FAKE_MODE");
+  const ResultsFolder other = ResultsFolder::create(base_, "other", 0);
+  StopSignals stop;
+  static_cast<void>(campaign::run(plan, options_, other, stop, {}));
+  const Collected late = collect_evidence(*folder_, other.path() + "/journals", utc_ns());
+  EXPECT_THAT(late.missing, ElementsAre("rank 1 of B (round 0, attempt 0)"));
+  const auto found = evidence();
+  const auto told = std::find_if(found.failures.begin(), found.failures.end(),
+                                 [](const auto& row) { return row.kind == "missing_evidence"; });
+  ASSERT_NE(told, found.failures.end());
+  EXPECT_THAT(told->message, HasSubstr("journal of another launch"));
 }
 
 TEST_F(CampaignTest, ARunFileThatWasLeftOpenIsWrittenAnew) {

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "harness/campaign/process_watch.hpp"
+#include "harness/core/posix.hpp"
 
 namespace lockstep::campaign {
 namespace {
@@ -107,6 +108,17 @@ TEST_F(ProcessWatchTest, AHostIsSilentWhenNoneOfItsSupervisorsSawAnEnd) {
   EXPECT_THAT(watch_.silent_hosts(ranks_), ElementsAre("b1.example")) << "a1 told of rank 0's end";
   becomes(2, ProcessCondition::killed, SIGKILL, 6);
   EXPECT_THAT(watch_.silent_hosts(ranks_), IsEmpty());
+}
+
+TEST_F(ProcessWatchTest, ThisMachineIsNotSilent) {
+  for (record::RankRow& rank : ranks_)
+    rank.host = rank.rank < 2 ? "a1" : short_host_name() + ".example";
+  record::ProcessState state;
+  state.host = short_host_name();
+  state.pid = ranks_[2].pid;
+  files_.push_back(record::ProcessStateFile::create(folder_, state));
+  watch_.look(kSecond);
+  EXPECT_THAT(watch_.silent_hosts(ranks_), ElementsAre("a1"));
 }
 
 TEST_F(ProcessWatchTest, RanksThatNobodySupervisesAreUnknown) {

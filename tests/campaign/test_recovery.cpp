@@ -60,6 +60,22 @@ TEST_F(RecoveryTest, ExcludeGoesOnWithTheHostsThatAreLeft) {
   EXPECT_THAT(second.detail, HasSubstr("site B has no host left"));
 }
 
+TEST_F(RecoveryTest, AHostMayBeCalledByItsFullName) {
+  Recovery& recovery = make({"recovery.policy=exclude"});
+  EXPECT_TRUE(recovery.after_failure({"GPU-B2.example.org"}).restarts);
+  EXPECT_THAT(names(recovery.hosts()), ElementsAre("gpu-a1", "gpu-a2", "gpu-b1"));
+  const RestartDecision stranger = make({"recovery.policy=exclude"}).after_failure({"gpu-x9"});
+  EXPECT_THAT(stranger.detail, HasSubstr("which of them failed is not known"));
+}
+
+TEST_F(RecoveryTest, NoWaitIsLongerThanAnHour) {
+  Recovery& recovery = make({"recovery.policy=same", "recovery.max_restarts=40"});
+  double wait_s = 0.0;
+  for (int i = 0; i < 40; ++i)
+    wait_s = recovery.after_failure({}).wait_s;
+  EXPECT_DOUBLE_EQ(wait_s, 3600.0);
+}
+
 TEST_F(RecoveryTest, ExcludeKeepsReplicasWhole) {
   Recovery& recovery = make({"recovery.policy=exclude", "workload.tensor_parallel=8",
                              "workload.shape.heads=8", "workload.shape.kv_heads=8"});

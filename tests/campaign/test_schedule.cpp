@@ -38,7 +38,8 @@ TEST(Schedule, LinearDriftWeighsEquallyOnEachLegOverAnEvenNumberOfRounds) {
 
 TEST(Schedule, RowSaysWhatIsLaunched) {
   const plan::Plan plan = colocated_plan();
-  const record::LegRow row = leg_row(plan, Launch{4, 2, 1, 0}, 4, 77);
+  const record::LegRow row =
+      leg_row(plan, Launch{.index = 4, .leg = 2, .round = 1, .launched_utc_ns = 77}, 4);
   EXPECT_EQ(row.leg, 4U);
   EXPECT_EQ(row.name, "joint");
   EXPECT_EQ(row.kind, "joint");
@@ -52,12 +53,12 @@ TEST(Schedule, RowSaysWhatIsLaunched) {
 
 TEST(Schedule, AFurtherAttemptHasTheStepsThatAreLeftAndWarmsUpAgain) {
   const plan::Plan plan = colocated_plan();
-  const record::LegRow row = leg_row(plan, Launch{6, 2, 1, 1, 7}, 4, 77);
+  const record::LegRow row = leg_row(plan, Launch{6, 2, 1, 1, 7}, 4);
   EXPECT_EQ(row.attempt, 1U);
   EXPECT_EQ(row.first_step, 7U);
   EXPECT_EQ(row.warmup_steps, 2U);
   EXPECT_EQ(row.steps, 3U);
-  const record::LegRow last = leg_row(plan, Launch{6, 2, 1, 1, 11}, 4, 77);
+  const record::LegRow last = leg_row(plan, Launch{6, 2, 1, 1, 11}, 4);
   EXPECT_EQ(last.warmup_steps, 0U);
   EXPECT_EQ(last.steps, 1U);
 }

@@ -122,6 +122,21 @@ TEST_F(DrillResultsTest, LinksHaveNoDirectionOfNames) {
   EXPECT_FALSE(result().culprit_right);
 }
 
+TEST_F(DrillResultsTest, AWayMayBeCalledByItsLinkButNotTheOtherWayRound) {
+  plan::Drill& cut = drill(plan::DrillKind::cut);
+  cut.between = {"B", "A"};
+  cut.one_way = true;
+  incident("site_cut", "A - B");
+  EXPECT_TRUE(result().culprit_right);
+  incidents_[0].culprit = "B -> A";
+  EXPECT_TRUE(result().culprit_right);
+  incidents_[0].culprit = "A -> B";
+  EXPECT_FALSE(result().culprit_right);
+  cut.one_way = false;
+  incidents_[0].culprit = "B -> A";
+  EXPECT_FALSE(result().culprit_right) << "both ways were cut";
+}
+
 TEST_F(DrillResultsTest, WhatPassesIsFoundAsStallsFromItsStepOn) {
   drill(plan::DrillKind::slow).rank = 1;
   stall(12, "slow_compute", "rank 1 on a1");
@@ -149,6 +164,38 @@ TEST_F(DrillResultsTest, OneThatCouldNotBeMadeIsNoDrill) {
   EXPECT_FALSE(result().made);
   evidence_.drills.clear();
   EXPECT_FALSE(result().made);
+}
+
+TEST_F(DrillResultsTest, WhatComesAfterTheNextFaultIsPutDownToThatOne) {
+  drill(plan::DrillKind::slow).rank = 1;
+  plan::Drill& next = drill(plan::DrillKind::kill);
+  next.rank = 2;
+  next.step = 60;
+  evidence_.drills[1].begin_utc_ns = kMade + 10 * kSecond;
+  stall(60, "slow_compute", "rank 1 on a1");
+  incident("rank_killed", "rank 2 on b1", kMade + 12 * kSecond);
+  const auto found = judge_drills(evidence_, plan_, incidents_);
+  EXPECT_FALSE(found[0].detected);
+  EXPECT_FALSE(found[0].recovered) << "that another fault was made behind it proves nothing";
+  EXPECT_TRUE(found[1].culprit_right);
+  EXPECT_FALSE(found[1].recovered);
+  stall(59, "slow_compute", "rank 1 on a1");
+  for (std::uint32_t rank = 0; rank < 4; ++rank) {
+    record::StepRow step;
+    step.leg = 5;
+    step.rank = rank;
+    step.step = 22;
+    step.end_ns = 1;
+    evidence_.steps.push_back(step);
+  }
+  evidence_.drills[0].step = 20;
+  evidence_.drills[0].drill = 0;
+  EXPECT_TRUE(judge_drills(evidence_, plan_, incidents_)[0].recovered)
+      << "two steps on, all ranks were there";
+  evidence_.drills[1].drill = 4'000'000'000;
+  EXPECT_TRUE(judge_drills(evidence_, plan_, incidents_)[0].recovered) << "damaged rows harm nothing";
+  evidence_.drills[1].drill = 1;
+  EXPECT_TRUE(judge_drills(evidence_, plan_, incidents_)[0].culprit_right);
 }
 
 TEST_F(DrillResultsTest, RecoveryIsTheEndOfTheFirstStepOfALaterAttempt) {

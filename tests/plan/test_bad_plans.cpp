@@ -516,6 +516,8 @@ TEST(BadPlans, DrillsThatFitNothing) {
       {&kByHost, "[run]", drill("kind = \"degrade\"\nbetween = [\"A\", \"B\"]"),
        "plan.toml:14: a drill of kind \"degrade\" has no settings (they say what becomes of the link); add "
        "settings = [\"loss=1%\"], for example"},
+      {&kByHost, "[run]", drill("kind = \"kill\"\nrank = 0\none_way = true"),
+       "plan.toml:16: a drill of kind \"kill\" has one_way (only a link has two ways); remove it"},
       {&kByHost, "[run]", drill("kind = \"kill\"\nrank = 0\nfor_s = 2"),
        "plan.toml:16: a drill of kind \"kill\" has for_s (it cannot be taken back); remove it"},
       {&kColocated, "[compute]", drill("kind = \"lose\"\nsite = \"A\"", "[compute]"),

@@ -95,7 +95,8 @@ TEST_F(JournalTest, GivesBackDrillsCheckpointsAndProbes) {
   journal.add_checkpoint(checkpoint);
   for (int i = 0; i < 3; ++i)
     journal.add_probe(probe);
-  EXPECT_EQ(reader.dropped_others(), 4U);
+  EXPECT_EQ(reader.dropped_probes(), 2U);
+  EXPECT_EQ(reader.dropped_others(), 2U);
   EXPECT_EQ(reader.checkpoints().size(), 1U);
   EXPECT_EQ(reader.probes().size(), 2U);
 }

@@ -235,6 +235,35 @@ TEST_F(MergeTest, AForeignOrDamagedJournalIsMissing) {
   EXPECT_THAT(failures_of("missing_evidence")[1].message, HasSubstr("journal of rank 0 in launch 4"));
 }
 
+TEST_F(MergeTest, AJournalOfAnotherLaunchWithTheSameNumberIsMissing) {
+  start(0);
+  RankMeta earlier = sample_meta(1);
+  earlier.leg.launched_utc_ns -= 86'400'000'000'000;
+  start(1, earlier);
+  RankMeta attempt = sample_meta(2);
+  attempt.leg.attempt += 1;
+  start(2, attempt);
+  store_on_all({.step = 0});
+  complete_all();
+  const LegEndRow end = finish();
+  EXPECT_EQ(end.outcome, "failed");
+  EXPECT_EQ(end.message, "no journal of ranks 1-2");
+  EXPECT_THAT(failures_of("missing_evidence")[0].message, HasSubstr("journal of another launch"));
+}
+
+TEST_F(MergeTest, ProbesWithoutRoomAreToldAndAreNoFailure) {
+  start_all();
+  for (int i = 0; i < 100; ++i)
+    journals_.at(1).add_probe({.leg = 4, .rank = 1, .peer = 0, .begin_ns = i, .end_ns = i + 1, .sent = 1});
+  complete_all();
+  finish();
+  EXPECT_EQ(evidence_.probes.size(), 64U);
+  EXPECT_TRUE(failures_of("dropped_rows").empty());
+  const ProvenanceRow told{4, 1, "probe_rows_without_room", "36"};
+  EXPECT_NE(std::find(evidence_.provenance.begin(), evidence_.provenance.end(), told),
+            evidence_.provenance.end());
+}
+
 TEST_F(MergeTest, OtherDataOnOneRankNamesIt) {
   start_all();
   for (std::uint32_t step = 0; step < 2; ++step) {

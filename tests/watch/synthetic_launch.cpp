@@ -145,7 +145,8 @@ class Simulation {
     const auto sent = static_cast<std::uint32_t>(std::max(1.0, launch_.probes_per_s));
     for (double at_s = 0.6; at_s < end_s; at_s += 1.0)
       for (std::size_t i = 0; i < firsts.size(); ++i)
-        for (std::size_t j = i + 1; j < firsts.size(); ++j)
+        for (std::size_t j = i + 1; j < firsts.size(); ++j) {
+          const std::int64_t clocks_differ_ns = clock_offset_ns(firsts[i]) - clock_offset_ns(firsts[j]);
           evidence_.probes.push_back({.leg = 0,
                                       .rank = firsts[i],
                                       .peer = firsts[j],
@@ -155,7 +156,13 @@ class Simulation {
                                       .lost = 0,
                                       .rtt_min_ns = 9'800'000,
                                       .rtt_mean_ns = 10'000'000,
-                                      .rtt_max_ns = 10'400'000});
+                                      .rtt_max_ns = 10'400'000,
+                                      .received = sent,
+                                      .out_min_ns = 4'900'000 + clocks_differ_ns,
+                                      .out_max_ns = 5'200'000 + clocks_differ_ns,
+                                      .back_min_ns = 4'900'000 - clocks_differ_ns,
+                                      .back_max_ns = 5'200'000 - clocks_differ_ns});
+        }
   }
 
   [[nodiscard]] double noisy(double seconds) {

@@ -167,6 +167,86 @@ TEST(Attribution, ProbesThatSufferedConfirmTheLink) {
   EXPECT_THAT(stalls.front().why, HasSubstr("longest round trip 290 ms"));
 }
 
+TEST(Attribution, ProbesTellTheWayThatIsSlow) {
+  SyntheticLaunch launch;
+  launch.planted = {moving(tests::kBucket1, {}, 0.3)};
+  Evidence evidence = make_launch(launch);
+  disturb_probes(evidence, 0, 4, kStep, 0, 290'000'000);
+  const auto delay = [&evidence](std::int64_t record::ProbeRow::*way, std::int64_t extra_ns) {
+    for (record::ProbeRow& probe : evidence.probes) {
+      if (probe.rtt_max_ns == 290'000'000)
+        probe.*way += extra_ns;
+    }
+  };
+  delay(&record::ProbeRow::back_max_ns, 280'000'000);
+  const StallRow back = stalls_of(evidence).at(0);
+  EXPECT_EQ(back.culprit, "B -> A");
+  EXPECT_THAT(back.why, HasSubstr("on the way B -> A alone"));
+  delay(&record::ProbeRow::out_max_ns, 140'000'000);
+  EXPECT_EQ(stalls_of(evidence).at(0).culprit, "A - B") << "half as slow the other way";
+  delay(&record::ProbeRow::back_max_ns, -280'000'000);
+  EXPECT_EQ(stalls_of(evidence).at(0).culprit, "A -> B");
+}
+
+TEST(Attribution, ClocksThatMayBeWrongByTheDelayTellNoWay) {
+  SyntheticLaunch launch{.clock_bound_s = 0.15};
+  launch.planted = {moving(tests::kBucket1, {}, 0.3)};
+  Evidence evidence = make_launch(launch);
+  disturb_probes(evidence, 0, 4, kStep, 0, 290'000'000);
+  for (record::ProbeRow& probe : evidence.probes) {
+    if (probe.rtt_max_ns == 290'000'000)
+      probe.out_max_ns += 280'000'000;
+  }
+  EXPECT_EQ(stalls_of(evidence).at(0).culprit, "A - B");
+}
+
+TEST(Attribution, PacketsThatDoNotComeInTellTheWayThatLosesThem) {
+  SyntheticLaunch launch;
+  launch.planted = {moving(tests::kBucket1, {}, 0.3)};
+  Evidence evidence = make_launch(launch);
+  disturb_probes(evidence, 0, 4, kStep, 3, 12'000'000);
+  EXPECT_EQ(stalls_of(evidence).at(0).culprit, "A - B");
+  // The other side probes, too.
+  const std::int64_t differ_ns =
+      evidence.clock[0].offset_ns - evidence.clock[8].offset_ns;  // two rows a rank
+  const std::size_t count = evidence.probes.size();
+  for (std::size_t i = 0; i < count; ++i) {
+    record::ProbeRow probe = evidence.probes[i];
+    std::swap(probe.rank, probe.peer);
+    probe.begin_ns += differ_ns;
+    probe.end_ns += differ_ns;
+    probe.received -= probe.lost;
+    evidence.probes.push_back(probe);
+  }
+  const StallRow told = stalls_of(evidence).at(0);
+  EXPECT_EQ(told.culprit, "A -> B") << "what A sent did not come in at B";
+  for (record::ProbeRow& probe : evidence.probes)
+    probe.received = probe.sent - probe.lost;
+  EXPECT_EQ(stalls_of(evidence).at(0).culprit, "A - B") << "both lost as much";
+}
+
+TEST(Attribution, WhatAProcessThatStoodStillDidNotAnswerIsNotLost) {
+  SyntheticLaunch launch;
+  launch.planted = {moving(tests::kBucket1, {}, 1.5)};
+  Evidence evidence = make_launch(launch);
+  disturb_probes(evidence, 0, 4, kStep, 3, 12'000'000);
+  EXPECT_THAT(stalls_of(evidence).at(0).why, HasSubstr("lost"));
+  // The other side sends nothing itself while it stands still.
+  const std::int64_t differ_ns = evidence.clock[0].offset_ns - evidence.clock[8].offset_ns;
+  const std::size_t count = evidence.probes.size();
+  for (std::size_t i = 0; i < count; ++i) {
+    record::ProbeRow probe = evidence.probes[i];
+    std::swap(probe.rank, probe.peer);
+    probe.begin_ns += differ_ns;
+    probe.end_ns += differ_ns;
+    if (probe.lost > 0)
+      probe.sent = 1;
+    probe.lost = 0;
+    evidence.probes.push_back(probe);
+  }
+  EXPECT_THAT(stalls_of(evidence).at(0).why, HasSubstr("saw nothing unusual"));
+}
+
 TEST(Attribution, ProbesThatSawNothingSpeakAgainstTheLink) {
   const StallRow with = stall_of({moving(tests::kBucket1, {}, 0.3)});
   EXPECT_EQ(with.cause, "slow_wan");

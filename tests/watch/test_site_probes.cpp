@@ -20,7 +20,9 @@ TEST(ProbeLedger, MakesARowASecond) {
   ProbeLedger ledger;
   const std::int64_t begin_ns = 5 * kSecond;
   for (int i = 0; i < 4; ++i)
-    EXPECT_TRUE(ledger.answer(ledger.send(begin_ns + i * 250 * kMs), (i + 1) * kMs));
+    EXPECT_TRUE(
+        ledger.answer(ledger.send(begin_ns + i * 250 * kMs),
+                      {.round_trip_ns = (i + 1) * kMs, .out_ns = -40 * kMs + i, .back_ns = 41 * kMs - i}));
   EXPECT_TRUE(ledger.settle(begin_ns + 999 * kMs).empty()) << "the second is not over";
   const std::vector<ProbeRow> rows = ledger.settle(begin_ns + kSecond);
   ASSERT_EQ(rows.size(), 1U);
@@ -31,6 +33,24 @@ TEST(ProbeLedger, MakesARowASecond) {
   EXPECT_EQ(rows[0].rtt_min_ns, kMs);
   EXPECT_EQ(rows[0].rtt_mean_ns, 2 * kMs + kMs / 2);
   EXPECT_EQ(rows[0].rtt_max_ns, 4 * kMs);
+  EXPECT_EQ(rows[0].out_min_ns, -40 * kMs) << "the peer's clock is behind";
+  EXPECT_EQ(rows[0].out_max_ns, -40 * kMs + 3);
+  EXPECT_EQ(rows[0].back_min_ns, 41 * kMs - 3);
+  EXPECT_EQ(rows[0].back_max_ns, 41 * kMs);
+}
+
+TEST(ProbeLedger, CountsWhatThePeerSends) {
+  ProbeLedger ledger;
+  ledger.hear(0);  // before the first row
+  static_cast<void>(ledger.send(kMs));
+  ledger.hear(500 * kMs);
+  ledger.hear(kSecond + 2 * kMs);  // after its second
+  static_cast<void>(ledger.send(kSecond + 3 * kMs));
+  ledger.hear(kSecond + 4 * kMs);
+  const auto rows = ledger.settle(4 * kSecond);
+  ASSERT_EQ(rows.size(), 2U);
+  EXPECT_EQ(rows[0].received, 2U);
+  EXPECT_EQ(rows[1].received, 2U);
 }
 
 TEST(ProbeLedger, WhatIsNotAnsweredInTimeIsLost) {
@@ -38,10 +58,10 @@ TEST(ProbeLedger, WhatIsNotAnsweredInTimeIsLost) {
   const std::uint64_t first = ledger.send(0);
   const std::uint64_t second = ledger.send(900 * kMs);
   EXPECT_TRUE(ledger.settle(kSecond + 800 * kMs).empty()) << "the second may still come";
-  EXPECT_FALSE(ledger.answer(first, kMs)) << "too late";
-  EXPECT_TRUE(ledger.answer(second, 850 * kMs));
-  EXPECT_FALSE(ledger.answer(second, 850 * kMs)) << "twice";
-  EXPECT_FALSE(ledger.answer(77, kMs));
+  EXPECT_FALSE(ledger.answer(first, {.round_trip_ns = kMs})) << "too late";
+  EXPECT_TRUE(ledger.answer(second, {.round_trip_ns = 850 * kMs}));
+  EXPECT_FALSE(ledger.answer(second, {.round_trip_ns = 850 * kMs})) << "twice";
+  EXPECT_FALSE(ledger.answer(77, {.round_trip_ns = kMs}));
   const std::vector<ProbeRow> rows = ledger.settle(kSecond + 800 * kMs);
   ASSERT_EQ(rows.size(), 1U);
   EXPECT_EQ(rows[0].sent, 2U);
@@ -52,7 +72,7 @@ TEST(ProbeLedger, WhatIsNotAnsweredInTimeIsLost) {
 TEST(ProbeLedger, RowsStayInOrderThoughALaterOneIsSettledFirst) {
   ProbeLedger ledger;
   static_cast<void>(ledger.send(990 * kMs));
-  EXPECT_TRUE(ledger.answer(ledger.send(1991 * kMs - kMs), kMs));
+  EXPECT_TRUE(ledger.answer(ledger.send(1991 * kMs - kMs), {.round_trip_ns = kMs}));
   const auto rows = ledger.settle(3 * kSecond);
   ASSERT_EQ(rows.size(), 2U);
   EXPECT_LT(rows[0].begin_ns, rows[1].begin_ns);
@@ -62,7 +82,7 @@ TEST(ProbeLedger, RowsStayInOrderThoughALaterOneIsSettledFirst) {
 
 TEST(ProbeLedger, AtTheEndNothingIsCalledLostThatMayStillCome) {
   ProbeLedger ledger;
-  EXPECT_TRUE(ledger.answer(ledger.send(0), kMs));
+  EXPECT_TRUE(ledger.answer(ledger.send(0), {.round_trip_ns = kMs}));
   static_cast<void>(ledger.send(250 * kMs));
   const auto rows = ledger.close(300 * kMs);
   ASSERT_EQ(rows.size(), 1U);
@@ -126,6 +146,11 @@ TEST_F(SiteProbesTest, BothSidesMeasureAndALossIsSeen) {
   };
   EXPECT_TRUE(rows_a_.come(is_good));
   EXPECT_TRUE(rows_b_.come(is_good));
+  // Both on one clock: the two ways make up the round trip, and each side hears about as much as it sends.
+  EXPECT_TRUE(rows_a_.come([](const ProbeRow& row) {
+    return row.out_min_ns > 0 && row.back_min_ns > 0 && row.out_min_ns + row.back_min_ns <= row.rtt_max_ns &&
+           row.out_max_ns + row.back_max_ns >= row.rtt_max_ns && row.received > row.sent / 2;
+  }));
   EXPECT_EQ(rows_a_.all().front().rank, 0U);
   EXPECT_EQ(rows_a_.all().front().peer, 4U);
   b.reset();
