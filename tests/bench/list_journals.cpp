@@ -10,8 +10,8 @@ int main(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
     try {
       const auto journal = lockstep::record::JournalReader::open(argv[i]);
-      std::printf("%u %u %u %s\n", journal.meta().leg.leg, journal.meta().rank.rank, journal.completed_steps(),
-                  argv[i]);
+      std::printf("%u %u %u %s\n", journal.meta().leg.leg, journal.meta().rank.rank,
+                  journal.completed_steps(), argv[i]);
     } catch (const std::exception& error) {
       std::fprintf(stderr, "%s: %s\n", argv[i], error.what());
       ++failures;
