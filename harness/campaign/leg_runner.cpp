@@ -21,6 +21,9 @@ namespace lockstep::campaign {
 namespace {
 
 constexpr std::int64_t kNsPerMs = 1'000'000;
+/// Three signs of life of a supervisor.
+constexpr std::int64_t kListenNs = 1'600 * kNsPerMs;
+constexpr std::int64_t kListenEveryNs = 20 * kNsPerMs;
 
 enum class Wake { timer, ended, stop_signal };
 
@@ -233,7 +236,22 @@ void LegRunner::ask_to_stop(Running& running) {
   running.process.ask_to_stop();
 }
 
+/// A launcher that ends with an error may leave processes behind, or hosts that are lost. Which of them still
+/// live has to be heard before they are cleared away.
+void LegRunner::listen(Running& running) {
+  static_cast<void>(running.merger.poll());
+  if (running.merger.is_whole() || stop_.stop_requested())
+    return;
+  running.processes.listen();
+  const std::int64_t until_ns = monotonic_ns() + kListenNs;
+  do {
+    sleep_until_ns(monotonic_ns() + kListenEveryNs);
+    running.processes.look(utc_ns());
+  } while (!running.processes.everybody_is_heard() && monotonic_ns() < until_ns);
+}
+
 LegResult LegRunner::close(Running& running) {
+  listen(running);
   if (options_.after_launch)
     options_.after_launch();
   LegResult result;

@@ -57,6 +57,7 @@ class LegRunner {
   void make_faults(Running& running);
   void follow(Running& running);
   void ask_to_stop(Running& running);
+  void listen(Running& running);
   LegResult close(Running& running);
   /// What is found out from the launch's rows; fills in who is to blame.
   record::Conclusions conclude(Running& running, const record::Evidence& launch, LegResult& result);

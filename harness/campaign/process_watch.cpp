@@ -1,5 +1,6 @@
 #include "harness/campaign/process_watch.hpp"
 
+#include <algorithm>
 #include <string_view>
 #include <utility>
 
@@ -12,6 +13,10 @@ namespace {
 
 /// From a launcher's SIGCONT to its SIGKILL lie two seconds; more is another stop.
 constexpr std::int64_t kEndsAfterGoingOnNs = 4'000'000'000;
+/// A supervisor that was seen to beat so often can be missed.
+constexpr std::uint32_t kRegularBeats = 2;
+/// A launcher wakes the others only once one has ended; clocks of hosts may differ by this.
+constexpr std::int64_t kClocksDifferNs = 500'000'000;
 
 watch::RankEnd end_of(const record::ProcessState& state, std::int64_t ended_by_us_utc_ns) {
   watch::RankEnd end;
@@ -67,6 +72,11 @@ void ProcessWatch::look(std::int64_t now_utc_ns) {
         first_trouble_utc_ns_ = now_utc_ns;
     }
     somebody_died_ = somebody_died_ || died;
+    if (state.beats != seen.state.beats) {
+      ++seen.beats_seen;
+      seen.is_heard = seen.is_heard || listens_;
+    }
+    seen.is_heard = seen.is_heard || has_ended(state);
     if (state.condition == record::ProcessCondition::stopped) {
       seen.stopped_utc_ns = state.changed_utc_ns;
       seen.went_on_utc_ns = 0;
@@ -92,6 +102,7 @@ const ProcessWatch::Seen* ProcessWatch::find(const record::RankRow& rank) const 
 std::vector<watch::RankEnd> ProcessWatch::ends(std::span<const record::RankRow> ranks,
                                                std::int64_t ended_by_us_utc_ns) const {
   std::vector<watch::RankEnd> ends;
+  const std::int64_t ending_utc_ns = first_end_utc_ns(ended_by_us_utc_ns);
   for (const record::RankRow& rank : ranks) {
     if (ends.size() <= rank.rank)
       ends.resize(rank.rank + 1);
@@ -102,6 +113,7 @@ std::vector<watch::RankEnd> ProcessWatch::ends(std::span<const record::RankRow> 
     end = end_of(seen->state, ended_by_us_utc_ns);
     const bool was_stopped_to_its_end =
         seen->stopped_utc_ns > 0 && has_ended(seen->state) &&
+        seen->went_on_utc_ns + kClocksDifferNs >= ending_utc_ns &&
         seen->state.changed_utc_ns - seen->went_on_utc_ns <= kEndsAfterGoingOnNs;
     if (was_stopped_to_its_end) {
       end.kind = watch::RankEndKind::stopped;
@@ -111,20 +123,46 @@ std::vector<watch::RankEnd> ProcessWatch::ends(std::span<const record::RankRow> 
   return ends;
 }
 
-std::set<std::string> ProcessWatch::silent_hosts(std::span<const record::RankRow> ranks) const {
-  std::set<std::string> silent;
-  std::set<std::string> heard;
-  for (const record::RankRow& rank : ranks) {
-    const Seen* seen = find(rank);
-    if (seen == nullptr || has_ended(seen->state))
-      heard.insert(rank.host);
-    else
-      silent.insert(rank.host);
+std::int64_t ProcessWatch::first_end_utc_ns(std::int64_t ended_by_us_utc_ns) const {
+  std::int64_t first_ns = ended_by_us_utc_ns > 0 ? ended_by_us_utc_ns : INT64_MAX;
+  for (const auto& [key, seen] : seen_) {
+    if (has_ended(seen.state) && seen.stopped_utc_ns == 0)
+      first_ns = std::min(first_ns, seen.state.changed_utc_ns);
   }
+  return first_ns == INT64_MAX ? 0 : first_ns;
+}
+
+void ProcessWatch::listen() {
+  listens_ = true;
+}
+
+std::set<std::string> ProcessWatch::unheard() const {
+  std::set<std::string> unheard;
+  std::set<std::string> heard;
+  for (const auto& [key, seen] : seen_) {
+    if (seen.is_heard)
+      heard.insert(key.first);
+    else if (seen.beats_seen >= kRegularBeats)
+      unheard.insert(key.first);
+  }
+  std::erase_if(unheard, [&heard](const std::string& host) { return heard.contains(host); });
+  return unheard;
+}
+
+bool ProcessWatch::everybody_is_heard() const {
+  return unheard().empty();
+}
+
+std::set<std::string> ProcessWatch::silent_hosts(std::span<const record::RankRow> ranks) const {
   const std::string here = short_host_name();
-  std::erase_if(silent, [&](const std::string& host) {
-    return heard.contains(host) || host.substr(0, host.find('.')) == here;
-  });
+  std::set<std::string> silent;
+  for (const std::string& host : unheard()) {
+    for (const record::RankRow& rank : ranks) {
+      const bool is_it = rank.host == host || rank.host.substr(0, rank.host.find('.')) == host;
+      if (is_it && host != here)
+        silent.insert(rank.host);
+    }
+  }
   return silent;
 }
 

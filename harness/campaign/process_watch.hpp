@@ -31,8 +31,12 @@ class ProcessWatch {
   /// By rank, after a last look(). Signals from `ended_by_us_utc_ns` on (0: none) came from the controller.
   [[nodiscard]] std::vector<watch::RankEnd> ends(std::span<const record::RankRow> ranks,
                                                  std::int64_t ended_by_us_utc_ns) const;
-  /// Hosts none of whose supervisors saw an end although the launch is over: they are gone themselves, if
-  /// nobody killed the supervisors. This machine is never one of them.
+  /// The launcher has ended: from now on it counts who is still heard.
+  void listen();
+  /// Whether each host has been heard: a process of it has ended, or its supervisor gave a sign of life since
+  /// listen(). Those that gave none before cannot be told, and are left out.
+  [[nodiscard]] bool everybody_is_heard() const;
+  /// Hosts that are not: they are gone, if nobody killed the supervisors. This machine is never one of them.
   [[nodiscard]] std::set<std::string> silent_hosts(std::span<const record::RankRow> ranks) const;
 
  private:
@@ -40,8 +44,13 @@ class ProcessWatch {
     record::ProcessState state;
     std::int64_t stopped_utc_ns = 0;  ///< last time that it was seen to stop; 0: never
     std::int64_t went_on_utc_ns = 0;  ///< after that
+    std::uint32_t beats_seen = 0;     ///< signs of life
+    bool is_heard = false;            ///< see listen()
   };
   using Key = std::pair<std::string, std::int64_t>;  ///< host and pid
+  /// When the launch began to end, as far as processes tell that were never stopped; 0: they do not.
+  [[nodiscard]] std::int64_t first_end_utc_ns(std::int64_t ended_by_us_utc_ns) const;
+  [[nodiscard]] std::set<std::string> unheard() const;
   [[nodiscard]] const Seen* find(const record::RankRow& rank) const;
 
   std::string folder_;
@@ -49,6 +58,7 @@ class ProcessWatch {
   std::vector<std::string> news_;
   std::int64_t first_trouble_utc_ns_ = 0;
   bool somebody_died_ = false;
+  bool listens_ = false;
 };
 
 /// Hosts that an incident's culprit stands for; empty when it is unknown or lies between hosts.

@@ -147,16 +147,19 @@ const record::DrillRow* next_of(const record::Evidence& evidence, const plan::Pl
   return next;
 }
 
-/// The launch went on in spite of the fault: to its end, or past the step after the one that was under way.
-bool was_survived(const record::Evidence& evidence, const record::DrillRow& made) {
+/// The launch went on in spite of the fault: to its end, or to the next fault, and then past the step after
+/// the one that was under way. A fault that is the last one before a launch fails has ended it.
+bool was_survived(const record::Evidence& evidence, const record::DrillRow& made,
+                  const record::DrillRow* next) {
   const auto completed = [&made](const record::LegEndRow& end) {
     return end.leg == made.leg && end.outcome == "completed";
   };
   if (std::any_of(evidence.leg_ends.begin(), evidence.leg_ends.end(), completed))
     return true;
+  if (next == nullptr || next->leg != made.leg || made.step < 0)
+    return false;
   const watch::LaunchView view = watch::view_of(evidence, made.leg);
-  return view.leg != nullptr && made.step >= 0 &&
-         view.steps_of(static_cast<std::uint32_t>(made.step) + 2).size() == view.rank_count();
+  return view.steps_of(static_cast<std::uint32_t>(made.step) + 2).size() == view.rank_count();
 }
 
 /// When a launch after the one that the fault was made in had completed its first step.
@@ -218,7 +221,7 @@ DrillResult judge(const record::Evidence& evidence, const plan::Plan& plan, std:
                           stall.culprit, stall.confidence),
               std::nullopt);
   }
-  result.recovered = was_survived(evidence, *made);
+  result.recovered = was_survived(evidence, *made, next);
   if (!result.recovered) {
     result.recovery_s = recovery_s(evidence, scene, *made);
     result.recovered = result.recovery_s.has_value();

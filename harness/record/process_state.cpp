@@ -33,6 +33,7 @@ struct Page {
   std::atomic<std::int32_t> signal;
   std::atomic<std::int32_t> exit_code;
   std::atomic<std::uint32_t> flags;
+  std::atomic<std::uint64_t> beats;
 };
 static_assert(sizeof(Page) <= kBytes);
 
@@ -115,6 +116,10 @@ void ProcessStateFile::update(const ProcessState& state) noexcept {
   page.sequence.store(sequence + 2, std::memory_order_release);
 }
 
+void ProcessStateFile::beat() noexcept {
+  reinterpret_cast<Page*>(file_.bytes().data())->beats.fetch_add(1, std::memory_order_relaxed);
+}
+
 ProcessState read_process_state(const std::string& path) {
   MappedFile file;
   try {
@@ -133,6 +138,7 @@ ProcessState read_process_state(const std::string& path) {
   state.pid = page.pid;
   state.supervisor_pid = page.supervisor_pid;
   state.started_utc_ns = page.started_utc_ns;
+  state.beats = page.beats.load(std::memory_order_relaxed);
   for (int look = 0; look < kMostLooks; ++look) {
     const std::uint32_t before = page.sequence.load(std::memory_order_acquire);
     state.condition = static_cast<ProcessCondition>(page.condition.load(std::memory_order_relaxed));

@@ -26,6 +26,7 @@ struct ProcessState {
   bool core_dumped = false;
   bool out_of_memory = false;  ///< killed by SIGKILL while its control group counted an out-of-memory kill
   bool disk_full = false;      ///< a write of its own had failed for lack of space
+  std::uint64_t beats = 0;     ///< raised by its supervisor again and again, as long as that lives
   bool operator==(const ProcessState&) const = default;
 };
 
@@ -40,8 +41,10 @@ class ProcessStateFile {
  public:
   /// Makes `folder` too where it is missing. Throws RunError.
   static ProcessStateFile create(const std::string& folder, const ProcessState& state);
-  /// Everything but host and the two pids.
+  /// Everything but host, the two pids and the beats.
   void update(const ProcessState& state) noexcept;
+  /// A sign of life.
+  void beat() noexcept;
 
  private:
   explicit ProcessStateFile(MappedFile file) : file_(std::move(file)) {}

@@ -244,7 +244,9 @@ const TableSpec<StallRow>& table() {
           number("step", &Row::step, "", kStep),
           number("rank", &Row::rank, "", "the rank whose own time for the step was longest"),
           number("begin_ns", &Row::begin_ns, "ns", kBegin),
-          number("length_ns", &Row::length_ns, "ns", "longest time of any rank for the step"),
+          number("length_ns", &Row::length_ns, "ns",
+                 "longest time of any rank from its step before to the end of this one, without saving a "
+                 "checkpoint"),
           number("median_ns", &Row::median_ns, "ns",
                  "median over the launch's steady steps of that longest time"),
           number("threshold_ns", &Row::threshold_ns, "ns", "longer than this is a stall"),

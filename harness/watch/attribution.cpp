@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <optional>
 
 #include <fmt/format.h>
@@ -217,6 +218,16 @@ std::vector<record::StallRow> find_stalls(const LaunchView& view, const stats::S
     std::int64_t begin_ns = 0;
     std::int64_t length_ns = 0;
   };
+  const std::map<std::uint32_t, std::int64_t> saves = saving_times(view);
+  std::vector<const record::StepRow*> before(view.rank_count(), nullptr);
+  const auto pause_ns = [&](const record::StepRow& row) {
+    const record::StepRow* earlier = row.rank < before.size() ? before[row.rank] : nullptr;
+    if (earlier == nullptr || earlier->step + 1 != row.step)
+      return std::int64_t{0};
+    const auto save = saves.find(row.step);
+    return std::max<std::int64_t>(0,
+                                  row.begin_ns - earlier->end_ns - (save == saves.end() ? 0 : save->second));
+  };
   std::vector<Span> spans;
   std::vector<double> times_s;
   for (std::size_t begin = 0; begin < view.steps.size();) {
@@ -227,8 +238,11 @@ std::vector<record::StallRow> find_stalls(const LaunchView& view, const stats::S
     for (; begin < view.steps.size() && view.steps[begin]->step == first.step; ++begin, ++ranks) {
       const record::StepRow& row = *view.steps[begin];
       steady = steady && (row.flags & step::kStepWarmup) == 0;
-      if (ranks == 0 || row.end_ns - row.begin_ns > span.length_ns)
-        span = {row.step, row.rank, row.begin_ns, row.end_ns - row.begin_ns};
+      const std::int64_t begin_ns = row.begin_ns - pause_ns(row);
+      if (ranks == 0 || row.end_ns - begin_ns > span.length_ns)
+        span = {row.step, row.rank, begin_ns, row.end_ns - begin_ns};
+      if (row.rank < before.size())
+        before[row.rank] = &row;
     }
     if (!steady || ranks != view.rank_count())
       continue;
@@ -257,7 +271,7 @@ std::vector<record::StallRow> attribute_stalls(const LaunchView& view, const sta
     return stalls;
   const StallAttribution attribution(view);
   for (record::StallRow& stall : stalls)
-    attribution.explain(stall);
+    attribution.explain(stall, StepSpan::end_to_end);
   return stalls;
 }
 

@@ -11,7 +11,7 @@
 namespace lockstep::watch {
 
 /// Steady steps that every rank completed and whose longest rank took longer than the rule allows, without
-/// causes.
+/// causes. Counted from the end of the rank's step before, without the time to save a checkpoint.
 [[nodiscard]] std::vector<record::StallRow> find_stalls(const LaunchView& view,
                                                         const stats::StallRule& rule = {});
 

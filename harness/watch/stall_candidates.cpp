@@ -50,6 +50,7 @@ class Explainer {
   std::vector<Candidate> run() {
     blame_ranks();
     blame_everybody();
+    blame_pause();
     blame_late_launch();
     blame_network("slow_lan", step_.lan_ns, usual_.lan, false);
     blame_network("slow_wan", step_.wan_ns, usual_.wan, true);
@@ -168,8 +169,7 @@ class Explainer {
     for (std::uint32_t rank = 0; rank < own_.size(); ++rank) {
       const RankParts& now = step_.ranks[rank];
       const UsualStep::Rank& usual = usual_.ranks[rank];
-      const double own = usual.compute.beyond(now.compute_ns) + usual.other.beyond(now.other_ns) +
-                         (span_ == StepSpan::end_to_end ? usual.gap.beyond(now.gap_ns) : 0.0);
+      const double own = usual.compute.beyond(now.compute_ns) + usual.other.beyond(now.other_ns);
       if (least < 0.0 || own < least) {
         least = own;
         least_rank = rank;
@@ -187,6 +187,36 @@ class Explainer {
     candidate.why = fmt::format("{} ranks took longer by themselves; the least, {}, {}",
                                 own_.size() == 2 ? "both" : fmt::format("all {}", own_.size()),
                                 rank_name(view_, least_rank), own);
+    add(std::move(candidate));
+  }
+
+  /// All ranks stood still together between two steps, where they vote whether to go on and see that all have
+  /// saved a checkpoint: small communications over all sites, of which no stamp tells.
+  void blame_pause() {
+    if (span_ != StepSpan::end_to_end || step_.ranks.size() < 2)
+      return;
+    std::int64_t before_ns = 0;
+    std::int64_t least_ns = INT64_MAX;
+    for (std::size_t rank = 0; rank < step_.ranks.size(); ++rank) {
+      const std::int64_t gap_ns = step_.ranks[rank].gap_ns;
+      before_ns = std::max(before_ns, gap_ns);
+      least_ns = std::min(
+          least_ns, gap_ns - step_.saving_ns - static_cast<std::int64_t>(usual_.ranks[rank].gap.median));
+    }
+    Candidate candidate{.cause = "unknown", .culprit = {}, .ranks = {}, .why = {}};
+    candidate.explained_ns = static_cast<double>(least_ns);
+    candidate.certainty = 0.6;
+    candidate.why = fmt::format("all {} ranks stood still together between two steps for {}",
+                                step_.ranks.size(), time_text(static_cast<double>(least_ns)));
+    if (view_.sites().size() > 1) {
+      const LinkSuspicion suspicion = suspect_links(view_, step_.step, before_ns, extra_ns_);
+      if (!suspicion.why.empty()) {
+        candidate.cause = "slow_wan";
+        candidate.culprit = suspicion.culprit;
+        candidate.certainty = suspicion.culprit.empty() ? 0.6 : 0.9;
+        candidate.why += "; " + suspicion.why;
+      }
+    }
     add(std::move(candidate));
   }
 
@@ -274,7 +304,7 @@ class Explainer {
       if (!site.empty() && std::find(sites.begin(), sites.end(), site) == sites.end())
         sites.push_back(site);
     }
-    const LinkSuspicion suspicion = suspect_links(view_, step_.step, extra_ns_);
+    const LinkSuspicion suspicion = suspect_links(view_, step_.step, 0, extra_ns_);
     candidate.certainty = 0.8;
     if (!suspicion.why.empty()) {
       candidate.why += "; " + suspicion.why;

@@ -152,7 +152,8 @@ std::string common_site(const std::set<Pair>& suffered, const std::set<Pair>& al
 
 }  // namespace
 
-LinkSuspicion suspect_links(const LaunchView& view, std::uint32_t step, double extra_ns) {
+LinkSuspicion suspect_links(const LaunchView& view, std::uint32_t step, std::int64_t before_ns,
+                            double extra_ns) {
   LinkSuspicion suspicion;
   const auto rows = view.steps_of(step);
   std::map<Pair, Link> links;
@@ -167,7 +168,7 @@ LinkSuspicion suspect_links(const LaunchView& view, std::uint32_t step, double e
     const auto own = std::find_if(rows.begin(), rows.end(),
                                   [probe](const record::StepRow* row) { return row->rank == probe->rank; });
     const bool inside =
-        own != rows.end() && probe->end_ns > (*own)->begin_ns && probe->begin_ns < (*own)->end_ns;
+        own != rows.end() && probe->end_ns > (*own)->begin_ns - before_ns && probe->begin_ns < (*own)->end_ns;
     note_ways(link, *probe, from < to, inside);
     if (inside) {
       link.sent += probe->sent;

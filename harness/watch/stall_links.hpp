@@ -19,7 +19,8 @@ struct LinkSuspicion {
 };
 
 /// Compares each pair of sites in that step with the rest of the launch: packets lost, and round trips.
-/// `extra_ns`: what the step is longer than usual.
-[[nodiscard]] LinkSuspicion suspect_links(const LaunchView& view, std::uint32_t step, double extra_ns);
+/// `extra_ns`: what the step is longer than usual. `before_ns`: so much before its begin counts with it.
+[[nodiscard]] LinkSuspicion suspect_links(const LaunchView& view, std::uint32_t step, std::int64_t before_ns,
+                                          double extra_ns);
 
 }  // namespace lockstep::watch

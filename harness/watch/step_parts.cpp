@@ -150,10 +150,22 @@ Usual usual(std::vector<double>& samples) {
 
 }  // namespace
 
+std::map<std::uint32_t, std::int64_t> saving_times(const LaunchView& view) {
+  std::map<std::uint32_t, std::int64_t> times;
+  for (const record::CheckpointRow* row : view.checkpoints) {
+    if (row->action != "save" || row->step < view.leg->first_step)
+      continue;
+    std::int64_t& longest_ns = times[row->step - view.leg->first_step];
+    longest_ns = std::max(longest_ns, row->end_ns - row->begin_ns);
+  }
+  return times;
+}
+
 std::vector<StepParts> measure_steps(const LaunchView& view, ArrivalRule rule) {
   std::vector<StepParts> steps;
   StepMeasure measure(view, rule);
   std::vector<const record::StepRow*> before(view.rank_count(), nullptr);
+  const std::map<std::uint32_t, std::int64_t> saves = saving_times(view);
   for (std::size_t begin = 0; begin < view.steps.size();) {
     std::size_t end = begin;
     const std::uint32_t step = view.steps[begin]->step;
@@ -181,6 +193,8 @@ std::vector<StepParts> measure_steps(const LaunchView& view, ArrivalRule rule) {
           parts.begin_ns = row.begin_ns;
         }
       }
+      if (const auto save = saves.find(step); save != saves.end())
+        parts.saving_ns = save->second;
       measure.add_communication(parts, view.comms_of(step));
       steps.push_back(std::move(parts));
     }

@@ -46,11 +46,15 @@ struct StepParts {
   std::int64_t length_ns = 0;  ///< of the rank that took longest
   std::uint32_t longest = 0;   ///< that rank
   std::int64_t begin_ns = 0;   ///< on that rank's clock
+  std::int64_t saving_ns = 0;  ///< of the gaps before it: what the slowest rank took to save a checkpoint
   std::vector<RankParts> ranks;
   std::vector<OpParts> ops;  ///< ascending
   std::int64_t lan_ns = 0;   ///< of the rank where it is longest
   std::int64_t wan_ns = 0;
 };
+
+/// By step that they were saved before: what the slowest rank took for its share of a checkpoint.
+[[nodiscard]] std::map<std::uint32_t, std::int64_t> saving_times(const LaunchView& view);
 
 /// Steady steps (no rank flags them as warm-up) that every rank completed.
 [[nodiscard]] std::vector<StepParts> measure_steps(const LaunchView& view, ArrivalRule rule);

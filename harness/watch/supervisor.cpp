@@ -39,6 +39,9 @@ namespace {
 
 using record::ProcessCondition;
 
+/// Time between two signs of life.
+constexpr std::int64_t kBeatNs = 500'000'000;
+
 /// By which the child says that there is a folder.
 int folder_signal() {
   return SIGRTMIN;
@@ -72,6 +75,8 @@ class Supervisor {
         make_file();
       else if (number > 0 && info.si_pid != child_)
         ::kill(child_, number);
+      if (file_)
+        file_->beat();
       if (resume_at_ns_ > 0 && monotonic_ns() >= resume_at_ns_) {
         resume_at_ns_ = 0;
         ::kill(child_, SIGCONT);
@@ -81,9 +86,9 @@ class Supervisor {
 
  private:
   [[nodiscard]] int wait(const sigset_t& all, siginfo_t& info) const {
-    if (resume_at_ns_ == 0)
-      return ::sigwaitinfo(&all, &info);
-    const std::int64_t left_ns = std::max<std::int64_t>(0, resume_at_ns_ - monotonic_ns());
+    std::int64_t left_ns = kBeatNs;
+    if (resume_at_ns_ > 0)
+      left_ns = std::clamp<std::int64_t>(resume_at_ns_ - monotonic_ns(), 0, kBeatNs);
     const timespec left{left_ns / 1'000'000'000, left_ns % 1'000'000'000};
     return ::sigtimedwait(&all, &info, &left);
   }

@@ -28,8 +28,9 @@ class Supervised {
 
 /// Splits this process in two: returns in the child, which goes on as the program; the parent stays behind as
 /// its supervisor and never returns. The supervisor sleeps until the child ends, stops or goes on, or until
-/// it gets a signal, which it passes on. It notes at once what became of the child, and then ends in the same
-/// way, so that whoever started it sees no difference. When it is killed, the child is killed by the kernel.
+/// it gets a signal, which it passes on, or to give a sign of life twice a second. It notes at once what
+/// became of the child, and then ends in the same way, so that whoever started it sees no difference. When it
+/// is killed, the child is killed by the kernel.
 ///
 /// Call it before there is any thread; handlers that are installed by then hold in the child. Where no
 /// process can be made, it returns all the same, and nobody supervises.

@@ -86,6 +86,9 @@ def pick(rng, kind):
     """Keys of one drill."""
     rank = rng.randrange(len(HOSTS))
     between = rng.sample(SITES, 2)
+    # Six ranks reduce in a ring: bytes go one way round it, and nothing but acknowledgements the other.
+    one_way = rng.random() < 0.5
+    along = rng.choice([["A", "B"], ["B", "C"], ["C", "A"]])
     return {
         "kill rank": {"kind": "kill", "rank": rank},
         "crash rank": {"kind": "crash", "rank": rank},
@@ -100,7 +103,8 @@ def pick(rng, kind):
         "freeze host": {"kind": "stop", "host": rng.choice(HOSTS)},
         "cut link": {"kind": "cut", "between": between},
         "cut link for 1 s": {"kind": "cut", "between": between, "for_s": 1.0},
-        "degrade link": {"kind": "degrade", "between": between, "settings": ["rtt=60ms"], "for_s": 2.0},
+        "degrade link": {"kind": "degrade", "between": along if one_way else between, "settings": ["rtt=200ms"],
+                         "one_way": one_way, "for_s": 2.0},
         "lose site": {"kind": "lose", "site": rng.choice(SITES)},
     }[kind]
 

@@ -47,6 +47,14 @@ class ProcessWatchTest : public testing::Test {
     files_[rank].update(state);
     watch_.look((at_s + 1) * kSecond);
   }
+  /// Their supervisors give so many signs of life, all of them seen.
+  void beat(const std::vector<std::size_t>& files, int times) {
+    for (int i = 0; i < times; ++i) {
+      for (const std::size_t file : files)
+        files_[file].beat();
+      watch_.look(kSecond);
+    }
+  }
   std::string folder_ = testing::TempDir() + "process-watch-" + std::to_string(::getpid());
   std::vector<record::RankRow> ranks_;
   std::vector<record::ProcessState> states_;
@@ -96,6 +104,14 @@ TEST_F(ProcessWatchTest, RemembersThatOneWasStoppedWhenTheLauncherWokeItToEndIt)
   EXPECT_EQ(ends[1].utc_ns, 3 * kSecond);
 }
 
+TEST_F(ProcessWatchTest, OneThatWentOnBeforeAnythingEndedWasNotStoppedAtItsEnd) {
+  becomes(1, ProcessCondition::stopped, SIGSTOP, 3);
+  becomes(1, ProcessCondition::running, 0, 5);
+  becomes(2, ProcessCondition::exited, 42, 7);
+  becomes(1, ProcessCondition::killed, SIGTERM, 8);
+  EXPECT_EQ(watch_.ends(ranks_, 0)[1].kind, RankEndKind::killed);
+}
+
 TEST_F(ProcessWatchTest, OneThatWentOnForLongWasNotStoppedAtItsEnd) {
   becomes(1, ProcessCondition::stopped, SIGSTOP, 3);
   becomes(1, ProcessCondition::running, 0, 5);
@@ -103,10 +119,22 @@ TEST_F(ProcessWatchTest, OneThatWentOnForLongWasNotStoppedAtItsEnd) {
   EXPECT_EQ(watch_.ends(ranks_, 0)[1].kind, RankEndKind::killed);
 }
 
-TEST_F(ProcessWatchTest, AHostIsSilentWhenNoneOfItsSupervisorsSawAnEnd) {
+TEST_F(ProcessWatchTest, AHostIsSilentThatNeitherTellsOfAnEndNorBeatsAnyMore) {
+  beat({0, 1, 2}, 3);
+  watch_.listen();
+  EXPECT_FALSE(watch_.everybody_is_heard());
   becomes(0, ProcessCondition::exited, 40, 5);
   EXPECT_THAT(watch_.silent_hosts(ranks_), ElementsAre("b1.example")) << "a1 told of rank 0's end";
-  becomes(2, ProcessCondition::killed, SIGKILL, 6);
+  beat({2}, 1);
+  EXPECT_THAT(watch_.silent_hosts(ranks_), IsEmpty()) << "its supervisor still lives";
+  EXPECT_TRUE(watch_.everybody_is_heard());
+}
+
+TEST_F(ProcessWatchTest, WhoseSignsOfLifeDoNotGetHereIsNotMissed) {
+  watch_.look(kSecond);
+  watch_.listen();
+  watch_.look(2 * kSecond);
+  EXPECT_TRUE(watch_.everybody_is_heard());
   EXPECT_THAT(watch_.silent_hosts(ranks_), IsEmpty());
 }
 
@@ -117,13 +145,15 @@ TEST_F(ProcessWatchTest, ThisMachineIsNotSilent) {
   state.host = short_host_name();
   state.pid = ranks_[2].pid;
   files_.push_back(record::ProcessStateFile::create(folder_, state));
-  watch_.look(kSecond);
+  beat({0, 1, 3}, 3);
+  watch_.listen();
   EXPECT_THAT(watch_.silent_hosts(ranks_), ElementsAre("a1"));
 }
 
 TEST_F(ProcessWatchTest, RanksThatNobodySupervisesAreUnknown) {
   ranks_[2].pid = 999;
-  watch_.look(kSecond);
+  beat({0, 1}, 3);
+  watch_.listen();
   EXPECT_EQ(watch_.ends(ranks_, 0)[2].kind, RankEndKind::unknown);
   EXPECT_THAT(watch_.silent_hosts(ranks_), ElementsAre("a1"));
 }
