@@ -312,12 +312,41 @@ TEST(Attribution, TwoCausesOfTheSameSizeAreToldAndNotDecided) {
   EXPECT_THAT(stall.why, HasSubstr("explains about as much"));
 }
 
-TEST(Attribution, APauseOfAllRanksIsNotBlamedForASlowLink) {
-  // Such as a checkpoint before the step: nobody waited for anybody.
-  const StallRow stall =
-      stall_of({{What::pause, kStep, 0, {}, 0.25}, moving(tests::kBucket1, {}, 0.3)}, {.probes_per_s = 0.0});
+TEST(Attribution, SavingACheckpointIsNoPartOfAStall) {
+  SyntheticLaunch launch{.probes_per_s = 0.0};
+  launch.planted = {{What::pause, kStep, 0, {}, 0.25}, moving(tests::kBucket1, {}, 0.3)};
+  Evidence evidence = make_launch(launch);
+  EXPECT_LE(stalls_of(evidence).at(0).confidence, 0.4)
+      << "a pause that nobody accounts for, and a slow transfer";
+  for (std::uint32_t rank = 0; rank < 8; ++rank)
+    evidence.checkpoints.push_back(
+        {.leg = 0, .rank = rank, .action = "save", .step = kStep, .begin_ns = 0, .end_ns = 250'000'000});
+  const StallRow stall = stalls_of(evidence).at(0);
   EXPECT_EQ(stall.cause, "slow_wan");
   EXPECT_GE(stall.confidence, 0.7);
+}
+
+TEST(Attribution, RanksThatStandStillTogetherBetweenStepsWaitForALinkIfProbesSaySo) {
+  SyntheticLaunch launch;
+  launch.planted = {{What::pause, kStep, 0, {}, 1.5}};
+  Evidence evidence = make_launch(launch);
+  const std::vector<StallRow> blind = stalls_of(evidence);
+  ASSERT_THAT(blind, SizeIs(1));
+  EXPECT_EQ(blind.front().cause, "unknown");
+  EXPECT_THAT(blind.front().why, HasSubstr("all 8 ranks stood still together between two steps for 1.5"));
+  EXPECT_GE(blind.front().length_ns, 1'500'000'000);
+  const auto begins =
+      std::find_if(evidence.steps.begin(), evidence.steps.end(),
+                   [](const record::StepRow& row) { return row.rank == 0 && row.step == kStep; });
+  for (record::ProbeRow& probe : evidence.probes) {
+    const std::int64_t to_begin_ns = begins->begin_ns - probe.end_ns;
+    if (to_begin_ns > 0 && to_begin_ns < 1'000'000'000)  // wholly before the step
+      probe.lost = probe.sent;
+  }
+  const StallRow told = stalls_of(evidence).at(0);
+  EXPECT_EQ(told.cause, "slow_wan");
+  EXPECT_EQ(told.culprit, "A - B");
+  EXPECT_THAT(told.why, HasSubstr("probes A - B in that time"));
 }
 
 TEST(Attribution, RanksWithoutAHostInCommonAreBlamedWithLessConfidence) {
