@@ -27,6 +27,20 @@ constexpr std::size_t kFewSteps = 10;
 constexpr std::size_t kMostWhy = 500;
 constexpr std::size_t kMostCulprit = 120;
 
+/// Two clocks drift apart by no more than this share of the time: NTP corrects by 500 ppm at most.
+constexpr double kMostDrift = 1e-3;
+
+/// From the first begin of a step to the last end, on the rank where that is longest.
+std::int64_t stepping_ns(const LaunchView& view) {
+  std::map<std::uint32_t, std::int64_t> begins;
+  std::int64_t longest_ns = 0;
+  for (const record::StepRow* row : view.steps) {
+    const auto begin = begins.try_emplace(row->rank, row->begin_ns).first;
+    longest_ns = std::max(longest_ns, row->end_ns - begin->second);
+  }
+  return longest_ns;
+}
+
 struct Measure {
   std::vector<StepParts> steps;
   UsualStep usual;
@@ -85,13 +99,16 @@ std::optional<bool> agrees(const LaunchView& view, const Candidate& candidate, c
 struct StallAttribution::Measured {
   explicit Measured(const LaunchView& of) : view(of), stamped(of) {
     by_time = measure(of, ArrivalRule::shortest_time);
-    // A single measurement says nothing about how the clock drifts.
     clocked = std::all_of(of.clocks.begin(), of.clocks.end(),
-                          [](const auto& clock) { return clock.measurements() >= 2; });
+                          [](const auto& clock) { return clock.measurements() >= 1; });
     if (clocked) {
       by_clock = measure(of, ArrivalRule::common_clock);
+      // A launch that broke off has a single measurement, which says nothing about how the clock drifts.
+      const double drift_ns = kMostDrift * static_cast<double>(stepping_ns(of));
       for (const auto& clock : of.clocks)
-        bound_ns = std::max(bound_ns, clock.bound_ns());
+        bound_ns =
+            std::max(bound_ns, clock.bound_ns() +
+                                   (clock.measurements() >= 2 ? 0 : static_cast<std::int64_t>(drift_ns)));
     }
   }
 

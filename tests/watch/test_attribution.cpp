@@ -377,6 +377,19 @@ TEST(Attribution, WhenRanksLeaveATransferApartTheClockKeepsAnInnocentRankOutOfIt
   EXPECT_GE(clocked.front().confidence, 0.6);
   EXPECT_LE(clocked.front().confidence, 0.75);
 
+  // Of a launch that broke off there is no second measurement; in so short a time no clock drifts that far.
+  std::vector<record::ClockRow> first;
+  for (std::size_t i = 0; i < evidence.clock.size(); i += 2)
+    first.push_back(evidence.clock[i]);
+  Evidence broken_off = evidence;
+  broken_off.clock = first;
+  EXPECT_EQ(stalls_of(broken_off).at(0).culprit, "A - B");
+  for (record::StepRow& row : broken_off.steps) {  // ten minutes before the others
+    if (row.step == 0)
+      row.begin_ns -= 600'000'000'000;
+  }
+  EXPECT_LE(stalls_of(broken_off).at(0).confidence, 0.6);
+
   // A clock that is wrong by more than the stall is not asked, and what remains is not trusted.
   for (record::ClockRow& row : evidence.clock)
     row.bound_ns = 400'000'000;
