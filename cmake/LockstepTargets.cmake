@@ -18,17 +18,18 @@ if(LOCKSTEP_SANITIZE)
   target_link_options(lockstep_flags INTERFACE -fsanitize=address,undefined)
 endif()
 
-# lockstep_precompiled(TARGET HEADERS...): what a target with the same flags may reuse.
+# lockstep_precompiled(TARGET LINK libraries... HEADERS <a> ...): what a target with the same flags may reuse.
 function(lockstep_precompiled name)
+  cmake_parse_arguments(ARG "" "" "LINK;HEADERS" ${ARGN})
   file(WRITE ${PROJECT_BINARY_DIR}/generated/${name}.cpp "")
   add_library(${name} OBJECT ${PROJECT_BINARY_DIR}/generated/${name}.cpp)
-  target_link_libraries(${name} PRIVATE lockstep_flags)
-  target_precompile_headers(${name} PRIVATE ${ARGN})
+  target_link_libraries(${name} PRIVATE lockstep_flags ${ARG_LINK})
+  target_precompile_headers(${name} PRIVATE ${ARG_HEADERS})
 endfunction()
-set(LOCKSTEP_COMMON_HEADERS <algorithm> <array> <cstdint> <filesystem> <functional> <map> <memory> <optional> <set> <span>
+set(LOCKSTEP_COMMON_HEADERS <algorithm> <array> <cstdint> <functional> <map> <memory> <optional> <set> <span>
                             <string> <string_view> <utility> <vector> <fmt/format.h>)
 if(LOCKSTEP_PRECOMPILED_HEADERS)
-  lockstep_precompiled(lockstep_room_headers ${LOCKSTEP_COMMON_HEADERS})
+  lockstep_precompiled(lockstep_room_headers LINK fmt::fmt HEADERS ${LOCKSTEP_COMMON_HEADERS})
 endif()
 function(lockstep_reuse_room_headers name)
   if(LOCKSTEP_PRECOMPILED_HEADERS)

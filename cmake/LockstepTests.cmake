@@ -5,7 +5,8 @@ set(LOCKSTEP_MPI_ENVIRONMENT OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CON
                              ASAN_OPTIONS=detect_leaks=0 OMPI_MCA_btl_vader_single_copy_mechanism=none)
 
 if(LOCKSTEP_PRECOMPILED_HEADERS)
-  lockstep_precompiled(lockstep_test_headers ${LOCKSTEP_COMMON_HEADERS} <gmock/gmock.h> <gtest/gtest.h>)
+  lockstep_precompiled(lockstep_test_headers LINK fmt::fmt GTest::gmock
+                       HEADERS ${LOCKSTEP_COMMON_HEADERS} <gmock/gmock.h> <gtest/gtest.h>)
 endif()
 function(lockstep_reuse_test_headers name)
   if(LOCKSTEP_PRECOMPILED_HEADERS)

@@ -38,8 +38,7 @@ class Finder {
   std::vector<IncidentRow> run() {
     if (view_.leg == nullptr)
       return {};
-    if (auto wrong = find_wrong_data(view_, facts_))
-      found_.push_back(std::move(*wrong));
+    found_ = find_wrong_data(view_, facts_);
     const bool completed = view_.end != nullptr && view_.end->outcome == "completed";
     const bool interrupted =
         facts_.interrupted || (view_.end != nullptr && view_.end->outcome == "interrupted");
@@ -89,7 +88,7 @@ class Finder {
     }
     const record::FailureRow* first = nullptr;
     for (const record::FailureRow* failure : view_.failures) {
-      const bool own_word = failure->rank >= 0 && failure->utc_ns > 0;
+      const bool own_word = failure->rank >= 0 && failure->utc_ns > 0 && !tells_of_wrong_data(*failure);
       if (own_word && (first == nullptr || failure->utc_ns < first->utc_ns))
         first = failure;
     }
