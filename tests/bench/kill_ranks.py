@@ -111,20 +111,16 @@ def certify(lockstep, rng, folder):
     plan = pathlib.Path(folder) / "kills.toml"
     plan.write_text(PLAN.format(rounds=ROUNDS_A_RUN), encoding="utf-8")
     killer = Killer(rng, folder, 3 * ROUNDS_A_RUN)
-    with open(os.path.join(folder, "out.json"), "w+", encoding="utf-8") as out:
-        with subprocess.Popen([lockstep, "certify", str(plan), "--out", folder, "--json"], stdout=out,
-                              stderr=subprocess.PIPE, text=True) as run:
-            os.set_blocking(run.stderr.fileno(), False)
-            said = ""
+    out, said = os.path.join(folder, "out.json"), os.path.join(folder, "said")
+    with open(out, "w", encoding="utf-8") as to, open(said, "w", encoding="utf-8") as log:
+        with subprocess.Popen([lockstep, "certify", str(plan), "--out", folder, "--json"], stdout=to, stderr=log) as run:
             while run.poll() is None:
                 killer.look()
-                said = (said + (run.stderr.read() or ""))[-4000:]
                 time.sleep(0.01)
-        out.seek(0)
-        try:
-            return json.load(out)["results"], killer.hit
-        except (ValueError, KeyError):
-            sys.exit(f"certify ended with {run.returncode}: {said}")
+    try:
+        return json.loads(pathlib.Path(out).read_text(encoding="utf-8"))["results"], killer.hit
+    except (ValueError, KeyError):
+        sys.exit(f"certify ended with {run.returncode}: {pathlib.Path(said).read_text(encoding='utf-8')[-2000:]}")
 
 
 def check(lockstep, list_journals, results):
