@@ -66,7 +66,7 @@ def ranks_of(folder):
             continue
         try:
             with open(f"/proc/{entry.name}/cmdline", "rb") as file:
-                words = file.read().decode().split("\0")
+                words = file.read().decode(errors="replace").split("\0")
         except OSError:
             continue
         if os.path.basename(words[0]) == "lockstep-rank" and any(folder in word for word in words):
@@ -165,7 +165,8 @@ def main():
         instants += [instant for _, instant in hit]
         steps += more_steps
         journals += more_journals
-        print(f"{len(instants)} of {options.kills} kills after {time.monotonic() - begin_s:.0f} s", file=sys.stderr, flush=True)
+        print(f"{len(instants)} of {options.kills} kills after {time.monotonic() - begin_s:.0f} s, {len(wrong)} faults",
+              file=sys.stderr, flush=True)
     print(f"{len(instants)} kills, {min(instants):.2f} to {max(instants):.2f} s after the first sign of a launch; "
           f"{journals} journals of {steps} completed steps: {len(wrong)} faults")
     for line in wrong:

@@ -46,7 +46,7 @@ class DrillsTest(LabTest):
         before, rest = text.split("[[drill]]", 1)
         text = before + LOST + rest[rest.index("[mpi.mca]"):]
         for old, new in (('hosts = ["c1"]', 'hosts = ["c[1-2]"]'), ('spares = ["c2"]\n', ""), ('policy = "spare"', 'policy = "exclude"'),
-                         ("rounds = 6", "rounds = 1")):
+                         ("rounds = 6", "rounds = 1"), ("[criteria]\n", "[criteria]\nmin_steps = 40\n")):
             self.assertIn(old, text)
             text = text.replace(old, new)
         plan = os.path.join(os.path.dirname(lab_fixture.FOLDER), "exclude.toml")
