@@ -163,16 +163,23 @@ TEST_F(CampaignTest, ARestartWaitsAndAStopSignalEndsTheWait) {
 
 TEST_F(CampaignTest, AStallIsToldWhileItLasts) {
   ::setenv("FAKE_MODE", "stall@2", 1);
-  std::string seen;
+  std::vector<std::string> seen;
   static_cast<void>(run(colocated_plan({"run.steps=30"}), [&seen](const Progress& progress) {
     if (progress.moment == Progress::Moment::running && !progress.stall.empty())
-      seen = progress.stall;
+      seen.push_back(progress.stall);
   }));
-  EXPECT_THAT(seen, HasSubstr("step 31 has taken"));
+  EXPECT_THAT(seen, testing::Contains(HasSubstr("step 31 has taken")));
+  // A busy machine may have stalls of its own besides.
   const auto found = evidence();
-  ASSERT_THAT(event_kinds(found), ElementsAre("stall_begin", "stall_end"));
-  EXPECT_EQ(found.events[0].leg, 2);
-  EXPECT_THAT(found.events[0].message, HasSubstr("leg joint, round 1: step 31 has taken"));
+  const auto begin =
+      std::find_if(found.events.begin(), found.events.end(), [](const record::EventRow& event) {
+        return event.kind == "stall_begin" && event.leg == 2 &&
+               event.message.find("leg joint, round 1: step 31 has taken") != std::string::npos;
+      });
+  ASSERT_NE(begin, found.events.end());
+  ASSERT_NE(begin + 1, found.events.end());
+  EXPECT_EQ((begin + 1)->kind, "stall_end");
+  EXPECT_EQ((begin + 1)->leg, 2);
 }
 
 TEST_F(CampaignTest, FaultsAreMadeAtTheirStepAndTakenBack) {
