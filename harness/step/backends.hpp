@@ -69,6 +69,9 @@ class FabricBackend {
   /// What went wrong in a failed operation, as the transport says it.
   [[nodiscard]] virtual std::string error_text(Ticket ticket) const = 0;
   [[nodiscard]] virtual std::string name() const = 0;
+  /// After a failure, before the process ends: lets go of what is in flight as far as the transport can,
+  /// without the other ranks. Waits a few seconds at most. Nothing may be asked of the fabric afterwards.
+  virtual void abandon() noexcept {}
 };
 
 }  // namespace lockstep::step
