@@ -192,6 +192,8 @@ class RankRun {
       give_up(step, result);
     for (const step::Corruption& corruption : result.corruptions)
       note_corruption(step, corruption);
+    for (const step::WrongProduct& product : result.wrong_products)
+      note_failure(wrong_product(meta_, graph_, step, product));
     const std::int64_t end_ns = clock_.now_ns();
     deadlines_->see_step(end_ns - begin_ns, executor_->comm_times_ns());
     // Until the next step there is the vote, in which another rank may still be on its way through this one.
@@ -266,7 +268,9 @@ class RankRun {
       checkpoints_.emplace(plan_,
                            checkpoint_folder(plan_, meta_.leg, places_.journals, places_.results_folder), own,
                            *journal_, clock_);
-      buffers_ = std::make_unique<step::BufferSet>(graph_, compute_.backend->buffers_needed(), rank());
+      buffers_ = std::make_unique<step::BufferSet>(graph_, compute_.backend->buffers_needed(), rank(),
+                                                   compute_.backend->memory());
+      compute_.backend->prepare(*buffers_);
     });
     if (options_.first_step > 0) {
       const double load_s = checkpoints_->allowed_s();
@@ -361,7 +365,10 @@ class RankRun {
   }
 
   void note_corruption(std::uint32_t step, const step::Corruption& corruption) {
-    const record::FailureRow row = wrong_value(meta_, graph_, step, corruption);
+    note_failure(wrong_value(meta_, graph_, step, corruption));
+  }
+
+  void note_failure(const record::FailureRow& row) {
     journal_->add_failure(row);
     log_error(row.message);
   }
@@ -372,7 +379,9 @@ class RankRun {
     const bool deadline = result.status == step::StepStatus::deadline;
     last_words_.say_and_end(
         failed_step(graph_, step, result, deadlines_->comm_ns(), watch::describe(standing, clock_.now_ns())),
-        deadline ? RankExit::deadline : RankExit::transport_error);
+        deadline                                           ? RankExit::deadline
+        : result.status == step::StepStatus::compute_error ? RankExit::device
+                                                           : RankExit::transport_error);
   }
 
   const RankOptions& options_;

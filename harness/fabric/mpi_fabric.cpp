@@ -27,6 +27,8 @@ std::optional<mpi::DataType> data_type(Dtype dtype) {
       return mpi::DataType::f64;
     case Dtype::bf16:
     case Dtype::f16:
+    case Dtype::e4m3:
+    case Dtype::e5m2:
       return std::nullopt;
   }
   return std::nullopt;
