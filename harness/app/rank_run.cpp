@@ -22,6 +22,7 @@
 #include "harness/core/error.hpp"
 #include "harness/core/log.hpp"
 #include "harness/core/units.hpp"
+#include "harness/fabric/fabric_facts.hpp"
 #include "harness/fabric/make_fabric.hpp"
 #include "harness/fabric/pattern_validator.hpp"
 #include "harness/mpi/collect.hpp"
@@ -160,6 +161,8 @@ class RankRun {
 
   [[nodiscard]] RankId rank() const { return topology_->self; }
   static constexpr double kMergesByHand = 10.0;
+  static constexpr double kAbandonS =
+      5.0;  ///< for a transport to let go, which takes it a few seconds at most
 
   /// Where the rank is, for those who look at its journal, and how long it gives that.
   void where(RankPhase phase, double allowed_s) {
@@ -252,6 +255,9 @@ class RankRun {
     all([this] {
       graph_ = workloads::build_transformer(plan_.workload, layout_);
       compute_ = compute::make_compute_backend(choice_, graph_);
+      fabric_layout_ = fabric::lay_out(plan_.fabric, graph_, layout_);
+      if (fabric::needs_gpu(plan_.fabric.backend) && compute_.backend->memory().on_host())
+        fabric::use_gpu(topology_->order.local_rank[rank().value()]);
     });
     meta_.leg = leg_row(plan_, leg_, options_, layout_.ranks());
     describe();
@@ -268,8 +274,9 @@ class RankRun {
       checkpoints_.emplace(plan_,
                            checkpoint_folder(plan_, meta_.leg, places_.journals, places_.results_folder), own,
                            *journal_, clock_);
-      buffers_ = std::make_unique<step::BufferSet>(graph_, compute_.backend->buffers_needed(), rank(),
-                                                   compute_.backend->memory());
+      buffers_ =
+          std::make_unique<step::BufferSet>(fabric_layout_.graph, compute_.backend->buffers_needed(), rank(),
+                                            fabric::memory_for(plan_.fabric, compute_.backend->memory()));
       compute_.backend->prepare(*buffers_);
     });
     if (options_.first_step > 0) {
@@ -279,7 +286,7 @@ class RankRun {
       enter(RankPhase::set_up, "site map", plan_.deadlines.site_map_s);
     }
     stop_vote_.emplace(topology_->leg, plan_.deadlines.site_map_s);
-    fabric_ = fabric::make_fabric(plan_.fabric, graph_, topology_->leg, plan_.deadlines.site_map_s);
+    make_fabric();
     validator_ = std::make_unique<fabric::PatternValidator>(graph_, rank(), plan_.validation.samples);
     step::ExecutorOptions execution;
     execution.wait = wait_.mode;
@@ -291,6 +298,17 @@ class RankRun {
                                                  *buffers_, clock_, journal_->recording(),
                                                  &drills_->around(graph_, *validator_), execution);
     probes_ = start_probes(plan_, *topology_, meta_.leg.leg, *journal_, plan_.deadlines.site_map_s);
+  }
+
+  void make_fabric() {
+    const double deadline_s = plan_.deadlines.site_map_s;
+    enter(RankPhase::set_up, "set-up of the fabric", fabric::set_up_allowance_s(plan_.fabric, deadline_s));
+    fabric_ = fabric::make_fabric(plan_.fabric, {.layout = fabric_layout_,
+                                                 .leg = topology_->leg,
+                                                 .memory = buffers_->memory(),
+                                                 .machine = topology_->own_card().boot_id,
+                                                 .deadline_s = deadline_s});
+    enter(RankPhase::set_up, "site map", deadline_s);
   }
 
   void make_journal() {
@@ -325,6 +343,7 @@ class RankRun {
                           .topology = *topology_,
                           .graph = graph_,
                           .compute = compute_.facts,
+                          .fabric = fabric::describe_fabric(plan_.fabric, fabric_layout_),
                           .wait = wait_,
                           .share = share,
                           .clock_source = clock_.source(),
@@ -376,12 +395,13 @@ class RankRun {
   /// A communication failed: record it and leave, without a word to the transport.
   [[noreturn]] void give_up(std::uint32_t step, const step::StepResult& result) {
     const watch::Standing standing = watch::where_it_stands(meta_, journal_->recording(), step);
-    const bool deadline = result.status == step::StepStatus::deadline;
-    last_words_.say_and_end(
-        failed_step(graph_, step, result, deadlines_->comm_ns(), watch::describe(standing, clock_.now_ns())),
-        deadline                                           ? RankExit::deadline
-        : result.status == step::StepStatus::compute_error ? RankExit::device
-                                                           : RankExit::transport_error);
+    last_words_.say(
+        failed_step(graph_, step, result, deadlines_->comm_ns(), watch::describe(standing, clock_.now_ns())));
+    watchdog_.enter("the end of the transport", kAbandonS);
+    fabric_->abandon();
+    end_beside_others(result.status == step::StepStatus::deadline        ? RankExit::deadline
+                      : result.status == step::StepStatus::compute_error ? RankExit::device
+                                                                         : RankExit::transport_error);
   }
 
   const RankOptions& options_;
@@ -396,6 +416,7 @@ class RankRun {
   step::RankLayout layout_;
   std::string warning_;
   step::StepGraph graph_;
+  fabric::HierarchyPlan fabric_layout_;
   compute::ComputeSetup compute_;
   record::RankMeta meta_;
   RankPlaces places_;

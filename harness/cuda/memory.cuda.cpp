@@ -95,4 +95,9 @@ void copy_to_host(std::span<std::byte> to, const std::byte* from, const Stream& 
           "cudaMemcpyAsync to host");
 }
 
+void copy(void* to, const void* from, std::size_t bytes, const Stream& stream) {
+  if (bytes > 0)
+    check(::cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, raw(stream)), "cudaMemcpyAsync");
+}
+
 }  // namespace lockstep::cuda

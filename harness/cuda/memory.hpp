@@ -58,5 +58,7 @@ void clear(std::byte* to, std::size_t bytes);
 /// These return at once; the work is done in the stream's order. The host's side must be pinned for that.
 void copy_to_device(std::byte* to, std::span<const std::byte> from, const Stream& stream);
 void copy_to_host(std::span<std::byte> to, const std::byte* from, const Stream& stream);
+/// Between any two places of host and device.
+void copy(void* to, const void* from, std::size_t bytes, const Stream& stream);
 
 }  // namespace lockstep::cuda

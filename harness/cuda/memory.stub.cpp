@@ -50,4 +50,8 @@ void copy_to_host(std::span<std::byte> /*to*/, const std::byte* /*from*/, const 
   refuse("copying from a CUDA device");
 }
 
+void copy(void* /*to*/, const void* /*from*/, std::size_t /*bytes*/, const Stream& /*stream*/) {
+  refuse("copying to or from a CUDA device");
+}
+
 }  // namespace lockstep::cuda

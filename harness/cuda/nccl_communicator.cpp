@@ -68,7 +68,8 @@ struct NcclCommunicator::Cell {
 
   static void keep(std::shared_ptr<Cell> cell) {
     static std::mutex mutex;
-    static auto* const kept = new std::vector<std::shared_ptr<Cell>>;  // never destroyed: NCCL may still write
+    static auto* const kept =
+        new std::vector<std::shared_ptr<Cell>>;  // never destroyed: NCCL may still write
     const std::lock_guard lock(mutex);
     kept->push_back(std::move(cell));
   }
@@ -92,9 +93,15 @@ NcclCommunicator NcclCommunicator::split(int color, int key, int ranks, int rank
   NcclCommunicator made(*api_, ranks, rank);
   const std::int64_t deadline_ns = after(deadline_s);
   made.took("ncclCommSplit", api_->comm_split(handle(), color, key, &made.cell_->handle, &settings));
-  made.await_ready("ncclCommSplit", deadline_s);
-  // The parent is busy with it too, and must be ready for what comes next.
-  await_ready("ncclCommSplit", std::max(1e-3, seconds_from_ns(deadline_ns - monotonic_ns())));
+  try {
+    // The parent is busy until the new one has its handle, which the parent's own thread writes.
+    await_ready("ncclCommSplit", deadline_s);
+    made.await_ready("ncclCommSplit", std::max(1e-3, seconds_from_ns(deadline_ns - monotonic_ns())));
+  } catch (const NcclError&) {
+    if (made.handle() == nullptr)
+      Cell::keep(made.cell_);
+    throw;
+  }
   return made;
 }
 

@@ -2,9 +2,9 @@
 
 #include <cstddef>
 #include <memory>
-#include <span>
 
 #include "harness/cuda/handles.hpp"
+#include "harness/cuda/stream.hpp"
 
 namespace lockstep::cuda {
 
@@ -25,26 +25,7 @@ class Queue {
   [[nodiscard]] virtual bool reached(std::size_t index) = 0;
 };
 
-enum class QueuePriority { normal, high };
-
 /// A stream of the current device with `marks` marks. Throws CudaError.
-[[nodiscard]] std::unique_ptr<Queue> make_queue(std::size_t marks, QueuePriority priority);
-
-/// Makes a device the current one of the calling thread for good. Throws CudaError.
-void use_device(int index);
-
-/// Host memory that the device copies from and to by itself for as long as this object lives. The memory is
-/// somebody else's.
-class PinnedHost {
- public:
-  /// Nothing for no bytes. Throws CudaError.
-  explicit PinnedHost(std::span<std::byte> memory);
-  PinnedHost(PinnedHost&& other) noexcept;
-  PinnedHost& operator=(PinnedHost&&) = delete;
-  ~PinnedHost();
-
- private:
-  void* data_ = nullptr;
-};
+[[nodiscard]] std::unique_ptr<Queue> make_queue(std::size_t marks, StreamPriority priority);
 
 }  // namespace lockstep::cuda

@@ -1,6 +1,7 @@
 #include "harness/fabric/host_staged_fabric.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "harness/core/error.hpp"
 #include "harness/cuda/device.hpp"
@@ -28,10 +29,8 @@ CommBytes bytes_of_ends(const Comm& comm, std::uint64_t ranks) {
   return {comm.bytes(), comm.bytes()};
 }
 
-HostStagedFabric::HostStagedFabric(const step::StepGraph& graph, RankId self,
-                                   std::unique_ptr<step::FabricBackend> inner, BufferPlaces& places,
-                                   cuda::Queue& down, cuda::Queue& up)
-    : inner_(std::move(inner)), places_(places), down_(down), up_(up) {
+HostStagedFabric::HostStagedFabric(const step::StepGraph& graph, RankId self, Parts parts)
+    : parts_(std::move(parts)) {
   const std::size_t comms = std::max<std::size_t>(1, graph.comm_ops().size());
   slots_.resize(comms);
   turn_.reserve(comms);
@@ -69,8 +68,8 @@ step::FabricBackend::Ticket HostStagedFabric::start(const Comm& comm, const step
   turn_.push_back(ticket);
   try_device(slot, [&] {
     if (const std::uint64_t bytes = ends(comm).from)
-      down_.copy(buffers.at(graph, comm.from), places_.at(graph, comm.from), bytes);
-    down_.mark(ticket);
+      parts_.down->copy(parts_.host->at(graph, comm.from), buffers.at(graph, comm.from), bytes);
+    parts_.down->mark(ticket);
   });
   return ticket;
 }
@@ -80,12 +79,13 @@ CommBytes HostStagedFabric::ends(const Comm& comm) const {
 }
 
 void HostStagedFabric::begin_inner() {
-  // One that failed before its turn holds up those behind it: other ranks wait for it first, and the run ends.
+  // One that failed before its turn holds up those behind it: other ranks wait for it first, and the run
+  // ends.
   while (!turn_.empty()) {
     Slot& slot = slots_[turn_.front()];
     if (slot.stage != Stage::waits_its_turn)
       return;
-    slot.inner = inner_->start(slot.comm, *slot.graph, *slot.buffers);
+    slot.inner = parts_.inner->start(slot.comm, *slot.graph, *parts_.host);
     slot.stage = Stage::on_the_wire;
     turn_.erase(turn_.begin());
   }
@@ -96,25 +96,26 @@ void HostStagedFabric::begin_up(Ticket ticket) {
   slot.stage = Stage::to_device;
   try_device(slot, [&] {
     if (const std::uint64_t bytes = ends(slot.comm).to)
-      up_.copy(places_.at(*slot.graph, slot.comm.to), slot.buffers->at(*slot.graph, slot.comm.to), bytes);
-    up_.mark(ticket);
+      parts_.up->copy(slot.buffers->at(*slot.graph, slot.comm.to), parts_.host->at(*slot.graph, slot.comm.to),
+                      bytes);
+    parts_.up->mark(ticket);
   });
 }
 
 void HostStagedFabric::advance(Ticket ticket) {
   Slot& slot = slots_[ticket];
   if (slot.stage == Stage::on_the_wire) {
-    const CommState state = inner_->test(slot.inner);
+    const CommState state = parts_.inner->test(slot.inner);
     if (state == CommState::failed) {
       slot.stage = Stage::failed;
-      slot.error = inner_->error_text(slot.inner);
+      slot.error = parts_.inner->error_text(slot.inner);
     } else if (state == CommState::done) {
       begin_up(ticket);
     }
   }
   if (slot.stage == Stage::to_device) {
     try_device(slot, [&] {
-      if (up_.reached(ticket))
+      if (parts_.up->reached(ticket))
         slot.stage = Stage::done;
     });
   }
@@ -129,7 +130,7 @@ CommState HostStagedFabric::test(Ticket ticket) {
     if (slot.stage != Stage::to_host)
       continue;
     try_device(slot, [&] {
-      if (down_.reached(first))
+      if (parts_.down->reached(first))
         slot.stage = Stage::waits_its_turn;
     });
   }

@@ -7,7 +7,6 @@
 
 #include "harness/core/ids.hpp"
 #include "harness/cuda/queue.hpp"
-#include "harness/fabric/buffer_places.hpp"
 #include "harness/step/backends.hpp"
 
 namespace lockstep::fabric {
@@ -21,22 +20,29 @@ struct CommBytes {
 [[nodiscard]] CommBytes bytes_of_ends(const step::Comm& comm, std::uint64_t ranks);
 
 /// Sends device memory through a fabric that knows host memory only: device to host, the operation, host to
-/// device. The host side is the step::BufferSet that is given to start(), in which the same buffers exist.
+/// device. The host side is a second BufferSet of the same graph, in pinned memory.
 ///
 /// The stages of one operation follow each other; those of different operations overlap. The inner operations
 /// are begun in the order of start(), whichever copy ends first: that order is the same on every rank.
 class HostStagedFabric final : public step::FabricBackend {
  public:
-  /// `inner` is made for `graph`. `down` and `up` are queues of the device with a mark for each communication
-  /// of the graph: copies of the two directions do not wait for each other. Those and `places` outlive it.
-  HostStagedFabric(const step::StepGraph& graph, RankId self, std::unique_ptr<step::FabricBackend> inner,
-                   BufferPlaces& places, cuda::Queue& down, cuda::Queue& up);
+  /// What it needs besides the fabric itself.
+  struct Parts {
+    std::unique_ptr<step::FabricBackend> inner;  ///< made for the same graph
+    std::unique_ptr<step::Memory> host_memory;   ///< of `host`
+    std::unique_ptr<step::BufferSet> host;
+    /// Queues of the device with a mark for each communication of the graph; copies of the two directions do
+    /// not wait for each other.
+    std::unique_ptr<cuda::Queue> down;
+    std::unique_ptr<cuda::Queue> up;
+  };
+  HostStagedFabric(const step::StepGraph& graph, RankId self, Parts parts);
 
   Ticket start(const step::Comm& comm, const step::StepGraph& graph, step::BufferSet& buffers) override;
   step::CommState test(Ticket ticket) override;
   [[nodiscard]] std::string error_text(Ticket ticket) const override;
-  [[nodiscard]] std::string name() const override { return "host-staged " + inner_->name(); }
-  void abandon() noexcept override { inner_->abandon(); }
+  [[nodiscard]] std::string name() const override { return "host-staged " + parts_.inner->name(); }
+  void abandon() noexcept override { parts_.inner->abandon(); }
 
  private:
   enum class Stage { free, to_host, waits_its_turn, on_the_wire, to_device, done, failed };
@@ -56,10 +62,7 @@ class HostStagedFabric final : public step::FabricBackend {
   template <class Work>
   void try_device(Slot& slot, Work&& work);
 
-  std::unique_ptr<step::FabricBackend> inner_;
-  BufferPlaces& places_;
-  cuda::Queue& down_;
-  cuda::Queue& up_;
+  Parts parts_;
   std::vector<std::uint64_t> ranks_;  // of this rank's part, by GroupId
   std::vector<Slot> slots_;
   std::vector<Ticket> turn_;  // tickets whose inner operation has not begun, in order of start()

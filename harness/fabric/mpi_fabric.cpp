@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "harness/core/error.hpp"
+#include "harness/cuda/device.hpp"
 #include "harness/mpi/error.hpp"
 
 namespace lockstep::fabric {
@@ -59,8 +60,6 @@ Place place_of(const step::Group& group, RankId self) {
 
 MpiFabric::MpiFabric(const StepGraph& graph, const mpi::Communicator& leg, const Options& options)
     : options_(options) {
-  LOCKSTEP_EXPECT((options.places == nullptr) == (options.queue == nullptr),
-                  "device memory is copied by a queue of the device");
   LOCKSTEP_EXPECT(options.piece_elements > 0 && options.piece_elements <= mpi::Communicator::max_count(),
                   "a piece must fit one MPI call");
   std::vector<bool> used(graph.groups.size(), false);
@@ -150,11 +149,11 @@ step::FabricBackend::Ticket MpiFabric::start(const Comm& comm, const StepGraph& 
   slot.copying = false;
   slot.error.clear();
   const bool moves_data = comm.kind != CommKind::barrier;
-  const auto at = [&](step::BufferRef ref) {
-    return options_.places != nullptr ? options_.places->at(graph, ref) : buffers.at(graph, ref);
-  };
+  LOCKSTEP_EXPECT(buffers.memory().on_host() == (options_.queue == nullptr),
+                  "buffers on a device, and on no other place, are sent with a queue of that device");
   try {
-    enter(slot, comm, moves_data ? at(comm.from) : nullptr, moves_data ? at(comm.to) : nullptr);
+    enter(slot, comm, moves_data ? buffers.at(graph, comm.from) : nullptr,
+          moves_data ? buffers.at(graph, comm.to) : nullptr);
   } catch (const mpi::MpiError& error) {
     slot.error = error.what();  // an event on the fabric, told by test()
   } catch (const cuda::CudaError& error) {

@@ -8,7 +8,6 @@
 
 #include "harness/core/ids.hpp"
 #include "harness/cuda/queue.hpp"
-#include "harness/fabric/buffer_places.hpp"
 #include "harness/mpi/communicator.hpp"
 #include "harness/step/backends.hpp"
 #include "harness/step/graph.hpp"
@@ -39,9 +38,8 @@ class MpiFabric final : public step::FabricBackend {
   struct Options {
     double set_up_deadline_s = 60.0;                    ///< for making the groups' communicators
     std::size_t piece_elements = std::size_t{1} << 30;  ///< at most mpi::Communicator::max_count()
-    /// Device memory to send from instead of the BufferSet, for an MPI that takes it, and a queue of that
-    /// device with a mark for every communication of the graph. Both outlive the fabric.
-    BufferPlaces* places = nullptr;
+    /// For buffers that are not on the host, and an MPI that takes them: a queue of their device with a mark
+    /// for every communication of the graph. Outlives the fabric.
     cuda::Queue* queue = nullptr;
     std::string name = "mpi";
   };

@@ -16,6 +16,7 @@ using step::CommKind;
 using step::CommState;
 
 constexpr double kLeaveS = 5.0;
+constexpr std::size_t kScratchBytes = 8;  // one element that a barrier sends, and one that it receives
 
 }  // namespace
 
@@ -34,9 +35,8 @@ cuda::NcclType nccl_type(step::Dtype dtype) {
 }
 
 NcclFabric::NcclFabric(const step::StepGraph& graph, RankId self,
-                       std::vector<std::optional<NcclGroup>> groups, BufferPlaces& places,
-                       std::byte* scratch)
-    : groups_(std::move(groups)), places_(places), scratch_(scratch) {
+                       std::vector<std::optional<NcclGroup>> groups, step::Memory& memory)
+    : groups_(std::move(groups)), memory_(memory) {
   LOCKSTEP_EXPECT(groups_.size() == graph.groups.size(), "the communicators are of another graph");
   const std::vector<OpId> ops = graph.comm_ops();
   for (const OpId id : ops) {
@@ -54,21 +54,37 @@ NcclFabric::NcclFabric(const step::StepGraph& graph, RankId self,
   // Every op of a step can be in flight at once, and no more.
   slots_.resize(std::max<std::size_t>(1, ops.size()));
   turn_.reserve(slots_.size());
+  scratch_ = memory_.allocate(kScratchBytes);
+  if (scratch_ == nullptr)
+    throw RunError({.what = "the device has no memory left for the NCCL fabric",
+                    .why = {},
+                    .suggestion = "use a smaller model, or more ranks",
+                    .file = {}});
+  memory_.clear(scratch_, kScratchBytes);
 }
 
 NcclFabric::~NcclFabric() {
-  const bool at_rest = std::all_of(slots_.begin(), slots_.end(),
-                                   [](const Slot& slot) { return slot.stage == Stage::free; });
-  if (!at_rest || broken_ || abandoned_ || std::uncaught_exceptions() > 0) {
+  leave();
+  // Freeing memory waits for the device, on which a collective that nobody could abort may go on for ever.
+  if (left_behind_ == 0)
+    memory_.free(scratch_);
+}
+
+void NcclFabric::leave() noexcept {
+  const bool at_rest =
+      std::all_of(slots_.begin(), slots_.end(), [](const Slot& slot) { return slot.stage == Stage::free; });
+  if (!at_rest || broken_ || std::uncaught_exceptions() > 0) {
     abandon();
     return;
   }
   for (auto& group : groups_) {
-    if (group && !group->communicator.finalize(kLeaveS)) {
+    if (abandoned_ || !group)
+      continue;
+    if (!group->communicator.finalize(kLeaveS))
       abandon();  // who does not answer once does not answer again
-      return;
-    }
   }
+  if (parent_ && !abandoned_ && !parent_->finalize(kLeaveS))
+    abandon();
 }
 
 void NcclFabric::abandon() noexcept {
@@ -80,11 +96,13 @@ void NcclFabric::abandon() noexcept {
     if (group)
       all.push_back(&group->communicator);
   }
+  if (parent_)
+    all.push_back(&*parent_);
   left_behind_ = cuda::abort_all(std::move(all), NcclCommunicator::kAbortWaitS);
 }
 
 step::FabricBackend::Ticket NcclFabric::start(const Comm& comm, const step::StepGraph& graph,
-                                              step::BufferSet& /*buffers*/) {
+                                              step::BufferSet& buffers) {
   LOCKSTEP_EXPECT(!abandoned_, "the fabric was abandoned");
   Ticket ticket = next_slot_;
   for (std::size_t looked = 0; slots_[ticket].stage != Stage::free; ++looked) {
@@ -96,8 +114,8 @@ step::FabricBackend::Ticket NcclFabric::start(const Comm& comm, const step::Step
   const bool moves_data = comm.kind != CommKind::barrier;
   slot.stage = Stage::waits_its_turn;
   slot.comm = comm;
-  slot.from = moves_data ? places_.at(graph, comm.from) : nullptr;
-  slot.to = moves_data ? places_.at(graph, comm.to) : nullptr;
+  slot.from = moves_data ? buffers.at(graph, comm.from) : nullptr;
+  slot.to = moves_data ? buffers.at(graph, comm.to) : nullptr;
   slot.error.clear();
   turn_.push_back(ticket);
   advance();
@@ -137,7 +155,7 @@ NcclCommunicator::State NcclFabric::call(const Slot& slot) {
       return comm.exchange(slot.from, next, slot.to, previous, count, type, stream);
     }
     case CommKind::barrier:
-      return comm.all_reduce(scratch_, scratch_ + 4, 1, cuda::NcclType::f32, stream);
+      return comm.all_reduce(scratch_, scratch_ + kScratchBytes / 2, 1, cuda::NcclType::f32, stream);
   }
   return NcclCommunicator::State::failed;
 }

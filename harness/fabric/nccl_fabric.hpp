@@ -5,12 +5,12 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "harness/core/ids.hpp"
 #include "harness/cuda/nccl_communicator.hpp"
 #include "harness/cuda/queue.hpp"
-#include "harness/fabric/buffer_places.hpp"
 #include "harness/step/backends.hpp"
 #include "harness/step/graph.hpp"
 
@@ -34,22 +34,26 @@ struct NcclGroup {
 ///
 /// Each group has a communicator and a stream of its own, so that a long reduction between sites does not
 /// hold up a short one inside a site. Operations are entered one after the other in the order of start(),
-/// also across groups, as NCCL asks of concurrent communicators: the next one is entered when NCCL has put the
-/// one before on its stream. An operation is complete when the mark behind it is reached; until then each
+/// also across groups, as NCCL asks of concurrent communicators: the next one is entered when NCCL has put
+/// the one before on its stream. An operation is complete when the mark behind it is reached; until then each
 /// look also asks NCCL for asynchronous errors.
 ///
 /// Sharp edge: a peer's death may raise no error (nccl#279); the executor's deadlines are what ends the wait.
 /// After a failure call abandon() and end the process.
 class NcclFabric final : public step::FabricBackend {
  public:
-  /// `groups`: by GroupId, empty for a group that no op uses. `scratch`: device memory of at least 8 bytes,
-  /// for barriers. `places` and `scratch` outlive it.
+  /// `groups`: by GroupId, empty for a group that no op uses. `memory`: of the device, for what a barrier
+  /// sends; outlives it. Throws CudaError.
   NcclFabric(const step::StepGraph& graph, RankId self, std::vector<std::optional<NcclGroup>> groups,
-             BufferPlaces& places, std::byte* scratch);
+             step::Memory& memory);
   /// Takes leave of the other ranks when all went well, else aborts; waits a few seconds at most.
   ~NcclFabric() override;
   NcclFabric(const NcclFabric&) = delete;
   NcclFabric& operator=(const NcclFabric&) = delete;
+
+  /// Takes over a communicator that is not used any more, but that those of the groups came from; it goes
+  /// with them.
+  void keep(cuda::NcclCommunicator parent) { parent_.emplace(std::move(parent)); }
 
   Ticket start(const step::Comm& comm, const step::StepGraph& graph, step::BufferSet& buffers) override;
   step::CommState test(Ticket ticket) override;
@@ -70,6 +74,7 @@ class NcclFabric final : public step::FabricBackend {
     std::string error;
   };
 
+  void leave() noexcept;
   void advance();
   void enter(Ticket ticket);
   void entered(Ticket ticket, cuda::NcclCommunicator::State state);
@@ -77,9 +82,10 @@ class NcclFabric final : public step::FabricBackend {
   [[nodiscard]] cuda::NcclCommunicator::State call(const Slot& slot);
   [[nodiscard]] NcclGroup& group_of(const Slot& slot) { return *groups_[slot.comm.group.value()]; }
 
+  std::optional<cuda::NcclCommunicator> parent_;
   std::vector<std::optional<NcclGroup>> groups_;
-  BufferPlaces& places_;
-  std::byte* scratch_;
+  step::Memory& memory_;
+  std::byte* scratch_ = nullptr;
   std::vector<Slot> slots_;
   std::vector<Ticket> turn_;  // tickets that are not yet on their stream, in order of start()
   Ticket next_slot_ = 0;

@@ -43,8 +43,22 @@ const char* to_string(FabricBackend backend) {
       return "mpi";
     case FabricBackend::nccl:
       return "nccl";
+    case FabricBackend::cuda_aware:
+      return "cuda-aware";
+    case FabricBackend::host_staged:
+      return "host-staged";
   }
   LOCKSTEP_EXPECT(false, "no such fabric backend");
+}
+
+const char* to_string(AllReduce all_reduce) {
+  switch (all_reduce) {
+    case AllReduce::flat:
+      return "flat";
+    case AllReduce::hierarchical:
+      return "hierarchical";
+  }
+  LOCKSTEP_EXPECT(false, "no such all-reduce");
 }
 
 const char* to_string(Progress progress) {
@@ -158,6 +172,9 @@ std::vector<std::string> rehearsal_reasons(const Plan& plan) {
   std::vector<std::string> reasons;
   if (plan.compute.backend == ComputeBackend::paced)
     reasons.emplace_back("compute was paced: a timed wait stood in for every matrix product");
+  if (plan.fabric.share_gpu)
+    reasons.emplace_back(
+        "several ranks may have shared a GPU: NCCL then talks through sockets inside a host");
   if (plan.placement == Placement::colocated)
     reasons.emplace_back("the sites were colocated: all ranks ran on one machine");
   return reasons;

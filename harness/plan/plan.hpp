@@ -67,12 +67,26 @@ struct Compute {
   bool operator==(const Compute&) const = default;
 };
 
-enum class FabricBackend { mpi, nccl };
+enum class FabricBackend {
+  mpi,          ///< MPI from host memory
+  nccl,         ///< NCCL between GPUs
+  cuda_aware,   ///< MPI that is given device memory
+  host_staged,  ///< MPI from host memory that GPU memory is copied to and from
+};
 enum class Progress { automatic, spin, backoff };
+/// How gradients of several sites are summed.
+enum class AllReduce {
+  flat,          ///< one operation over all ranks
+  hierarchical,  ///< inside each site, between the sites, inside each site
+};
 
 struct Fabric {
   FabricBackend backend = FabricBackend::mpi;
   Progress progress = Progress::automatic;
+  AllReduce all_reduce = AllReduce::flat;
+  std::uint32_t piece_mib = 32;  ///< hierarchical: an all-reduce is cut in pieces of about so many MiB
+  std::uint32_t nccl_ctas = 0;   ///< nccl: most thread blocks of an operation; 0: NCCL's choice
+  bool share_gpu = false;        ///< nccl: several ranks may be on one GPU; a rehearsal
   bool operator==(const Fabric&) const = default;
 };
 
@@ -248,6 +262,7 @@ struct Plan {
 [[nodiscard]] const char* to_string(ComputeBackend backend);
 [[nodiscard]] const char* to_string(FabricBackend backend);
 [[nodiscard]] const char* to_string(Progress progress);
+[[nodiscard]] const char* to_string(AllReduce all_reduce);
 [[nodiscard]] const char* to_string(Placement placement);
 [[nodiscard]] const char* to_string(LegKind kind);
 [[nodiscard]] const char* to_string(RestartPolicy policy);

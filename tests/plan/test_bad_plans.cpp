@@ -435,6 +435,25 @@ TEST(BadPlans, Paced) {
   });
 }
 
+TEST(BadPlans, FabricsThatCannotSendWhatIsComputed) {
+  expect_messages({
+      {&kByHost, "[run]", "[compute]\nbackend = \"cuda\"\n[run]",
+       "plan.toml:15: fabric.backend is \"mpi\" and compute.backend is \"cuda\" (MPI from host memory cannot "
+       "send "
+       "what lies on GPUs); set fabric.backend = \"nccl\", or \"host-staged\" to go through host memory"},
+      {&kByHost, "[run]", "[fabric]\nbackend = \"host-staged\"\n[run]",
+       "plan.toml:15: fabric.backend is \"host-staged\" and compute.backend is \"cpu\" (it sends what lies "
+       "on "
+       "GPUs); set fabric.backend = \"mpi\""},
+      {&kByHost, "[run]", "[fabric]\nbackend = \"rccl\"\n[run]",
+       "plan.toml:15: fabric.backend is 'rccl' (it must be one of \"mpi\", \"nccl\", \"cuda-aware\", "
+       "\"host-staged\"); did you mean \"nccl\"?"},
+      {&kByHost, "[run]", "[fabric]\nall_reduce = \"tree\"\n[run]",
+       "plan.toml:15: fabric.all_reduce is 'tree' (it must be one of \"flat\", \"hierarchical\"); did you "
+       "mean \"flat\"?"},
+  });
+}
+
 TEST(BadPlans, VerdictsThatCouldOnlyBeInconclusive) {
   expect_messages({
       {&kByHost, "steps = 100", "steps = 99",
