@@ -21,13 +21,14 @@ if(HDF5_IS_PARALLEL)
 endif()
 
 # CUDA and NCCL are optional: without them the stub twins are built instead.
-find_package(CUDAToolkit QUIET)
+find_package(CUDAToolkit 12.8 QUIET)  # kernels as libraries of the runtime came with 12.8
 set(LOCKSTEP_HAS_CUDA 0)
 set(LOCKSTEP_HAS_CUBLASLT 0)
 set(LOCKSTEP_HAS_NCCL 0)
 if(CUDAToolkit_FOUND)
   set(LOCKSTEP_HAS_CUDA 1)
-  if(TARGET CUDA::cublasLt)
+  find_path(CUBLASLT_INCLUDE_DIR cublasLt.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
+  if(CUBLASLT_INCLUDE_DIR)  # the library itself is loaded at run time
     set(LOCKSTEP_HAS_CUBLASLT 1)
   endif()
   find_path(NCCL_INCLUDE_DIR nccl.h HINTS ${CUDAToolkit_INCLUDE_DIRS} ENV NCCL_HOME PATH_SUFFIXES include)

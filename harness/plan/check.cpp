@@ -421,6 +421,7 @@ void check_draft(Draft& draft) {
   resolve_legs(draft);
   check_compute(draft);
   check_fabric(draft);
+  check_dtype(draft);
   check_mpi(draft);
   resolve_drills(draft);
   check_recovery(draft);

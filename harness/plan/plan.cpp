@@ -61,6 +61,34 @@ const char* to_string(AllReduce all_reduce) {
   LOCKSTEP_EXPECT(false, "no such all-reduce");
 }
 
+const char* to_string(WorkloadDtype dtype) {
+  switch (dtype) {
+    case WorkloadDtype::f32:
+      return "f32";
+    case WorkloadDtype::tf32:
+      return "tf32";
+    case WorkloadDtype::bf16:
+      return "bf16";
+    case WorkloadDtype::f16:
+      return "f16";
+    case WorkloadDtype::fp8:
+      return "fp8";
+  }
+  LOCKSTEP_EXPECT(false, "no such dtype of a workload");
+}
+
+const char* to_string(GraphCapture capture) {
+  switch (capture) {
+    case GraphCapture::automatic:
+      return "auto";
+    case GraphCapture::off:
+      return "off";
+    case GraphCapture::on:
+      return "on";
+  }
+  LOCKSTEP_EXPECT(false, "no such way to capture");
+}
+
 const char* to_string(Progress progress) {
   switch (progress) {
     case Progress::automatic:

@@ -42,9 +42,19 @@ struct ModelShape {
   bool operator==(const ModelShape&) const = default;
 };
 
+/// How the products of a workload are computed.
+enum class WorkloadDtype {
+  f32,
+  tf32,  ///< f32 in memory, multiplied with 10 bits of fraction
+  bf16,  ///< weights and activations; gradients, moments and the optimizer's weights are f32
+  f16,   ///< the same
+  fp8,   ///< linear layers e4m3, their outputs' gradients e5m2; attention and head bf16; the rest as bf16
+};
+
 struct Workload {
   std::string kind = "transformer";
   ModelShape model;
+  WorkloadDtype dtype = WorkloadDtype::f32;
   std::uint32_t sequence_length = 0;  ///< tokens
   std::uint32_t sequences = 1;        ///< per micro-batch
   std::uint32_t micro_batches = 1;    ///< per step, gradients accumulate over them
@@ -59,11 +69,15 @@ struct Workload {
 
 enum class ComputeBackend { cpu, paced, cuda };
 
+/// Whether a step's ops are given to a GPU as captured graphs.
+enum class GraphCapture { automatic, off, on };
+
 struct Compute {
   ComputeBackend backend = ComputeBackend::cpu;
-  std::string kernel = "auto";     ///< cpu: "auto", or a candidate's name such as "openblas:SkylakeX"
-  double paced_gflops = 0.0;       ///< paced: GEMM rate of one rank, GFLOP/s (1e9)
-  double paced_memory_gbps = 0.0;  ///< paced: rate of the optimizer pass, GB/s (1e9)
+  std::string kernel = "auto";  ///< cpu: "auto", or a candidate's name such as "openblas:SkylakeX"
+  GraphCapture graphs = GraphCapture::automatic;  ///< cuda
+  double paced_gflops = 0.0;                      ///< paced: GEMM rate of one rank, GFLOP/s (1e9)
+  double paced_memory_gbps = 0.0;                 ///< paced: rate of the optimizer pass, GB/s (1e9)
   bool operator==(const Compute&) const = default;
 };
 
@@ -261,6 +275,8 @@ struct Plan {
 [[nodiscard]] const char* to_string(Grade grade);
 [[nodiscard]] const char* to_string(ComputeBackend backend);
 [[nodiscard]] const char* to_string(FabricBackend backend);
+[[nodiscard]] const char* to_string(WorkloadDtype dtype);
+[[nodiscard]] const char* to_string(GraphCapture capture);
 [[nodiscard]] const char* to_string(Progress progress);
 [[nodiscard]] const char* to_string(AllReduce all_reduce);
 [[nodiscard]] const char* to_string(Placement placement);

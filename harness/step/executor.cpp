@@ -33,6 +33,10 @@ bool is_validated_step(std::uint32_t step, double share) {
   return std::ceil((step + 1) * share - 1e-9) > std::ceil(step * share - 1e-9);
 }
 
+bool is_product_checked_step(std::uint32_t step, double share) {
+  return !is_validated_step(step, share) && is_validated_step(step + 1, share);
+}
+
 Executor::Executor(const StepGraph& graph, ComputeBackend& compute, FabricBackend& fabric, BufferSet& buffers,
                    FastClock& clock, const Recording& recording, Validator* validator,
                    const ExecutorOptions& options)
@@ -322,10 +326,20 @@ void Executor::check_data(std::uint32_t step, StepStamp& stamp, StepResult& resu
     if (found.wrong > 0)
       result.corruptions.push_back({entry.op, found.wrong, found.first});
   }
-  result.wrong_products = compute_.check_products(step, buffers_);
   stamp.checksum = checksum;
   stamp.flags |= kStepValidated;
-  if (!result.corruptions.empty() || !result.wrong_products.empty())
+  if (!result.corruptions.empty())
+    stamp.flags |= kStepCorrupt;
+}
+
+void Executor::check_products(std::uint32_t step, StepStamp& stamp, StepResult& result) {
+  try {
+    result.wrong_products = compute_.check_products(step, buffers_);
+  } catch (const std::exception& error) {
+    compute_error_ = error.what();
+    result = stop_as_compute_failed();
+  }
+  if (!result.wrong_products.empty())
     stamp.flags |= kStepCorrupt;
 }
 
@@ -377,6 +391,8 @@ StepResult Executor::run_step(std::uint32_t step, std::uint32_t flags) {
   }
   if (validated)
     check_data(step, stamp, result);
+  else if (is_product_checked_step(step, options_.validation_share))
+    check_products(step, stamp, result);
   publish(stamp.end_ns, end_ns);
   if (end_ns - last_discipline_ns_ > kDisciplineEveryNs) {
     clock_.discipline();

@@ -109,6 +109,7 @@ class Executor {
   void pause(std::int64_t idle_ns) const;
   void record_begin(std::uint32_t step, OpId op, std::int64_t now_ns);
   void record_end(std::uint32_t step, OpId op, std::int64_t now_ns);
+  void check_products(std::uint32_t step, StepStamp& stamp, StepResult& result);
   void check_data(std::uint32_t step, StepStamp& stamp, StepResult& result);
   std::int64_t expose_trailing(std::int64_t compute_end_ns);
   StepResult stop_with(StepStatus status, OpId op, std::string message);
