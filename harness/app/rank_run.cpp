@@ -18,10 +18,12 @@
 #include "harness/app/rank_stop.hpp"
 #include "harness/app/rank_wait.hpp"
 #include "harness/compute/backend.hpp"
+#include "harness/compute/cuda_memory.hpp"
 #include "harness/core/clock.hpp"
 #include "harness/core/error.hpp"
 #include "harness/core/log.hpp"
 #include "harness/core/units.hpp"
+#include "harness/cuda/stream.hpp"
 #include "harness/fabric/fabric_facts.hpp"
 #include "harness/fabric/make_fabric.hpp"
 #include "harness/fabric/pattern_validator.hpp"
@@ -256,8 +258,7 @@ class RankRun {
       graph_ = workloads::build_transformer(plan_.workload, layout_);
       compute_ = compute::make_compute_backend(choice_, graph_);
       fabric_layout_ = fabric::lay_out(plan_.fabric, graph_, layout_);
-      if (fabric::needs_gpu(plan_.fabric.backend) && compute_.backend->memory().on_host())
-        fabric::use_gpu(topology_->order.local_rank[rank().value()]);
+      choose_gpu();
     });
     meta_.leg = leg_row(plan_, leg_, options_, layout_.ranks());
     describe();
@@ -274,9 +275,9 @@ class RankRun {
       checkpoints_.emplace(plan_,
                            checkpoint_folder(plan_, meta_.leg, places_.journals, places_.results_folder), own,
                            *journal_, clock_);
-      buffers_ =
-          std::make_unique<step::BufferSet>(fabric_layout_.graph, compute_.backend->buffers_needed(), rank(),
-                                            fabric::memory_for(plan_.fabric, compute_.backend->memory()));
+      buffers_ = std::make_unique<step::BufferSet>(
+          fabric_layout_.graph, compute_.backend->buffers_needed(), rank(),
+          fabric::memory_for(plan_.fabric, compute_.backend->memory(), gpu_memory_.get()));
       compute_.backend->prepare(*buffers_);
     });
     if (options_.first_step > 0) {
@@ -298,6 +299,17 @@ class RankRun {
                                                  *buffers_, clock_, journal_->recording(),
                                                  &drills_->around(graph_, *validator_), execution);
     probes_ = start_probes(plan_, *topology_, meta_.leg.leg, *journal_, plan_.deadlines.site_map_s);
+  }
+
+  /// The device of this thread, from which the fabric sends.
+  void choose_gpu() {
+    if (!fabric::needs_gpu(plan_.fabric.backend))
+      return;
+    const bool computes_there = !compute_.backend->memory().on_host();
+    const int device =
+        computes_there ? choice_.device : fabric::choose_gpu(topology_->order.local_rank[rank().value()]);
+    cuda::make_current(device);
+    gpu_memory_ = std::make_unique<compute::CudaMemory>(device);
   }
 
   void make_fabric() {
@@ -424,6 +436,7 @@ class RankRun {
   std::unique_ptr<record::Journal> journal_;
   std::unique_ptr<RankDrills> drills_;
   std::optional<Checkpoints> checkpoints_;
+  std::unique_ptr<compute::CudaMemory> gpu_memory_;  // null where the fabric needs none
   std::unique_ptr<step::BufferSet> buffers_;
   std::unique_ptr<fabric::PatternValidator> validator_;
   std::unique_ptr<step::FabricBackend> fabric_;

@@ -97,6 +97,10 @@ ncclDataType_t native(NcclType type) {
       return ncclFloat64;
     case NcclType::bf16:
       return ncclBfloat16;
+    case NcclType::e4m3:
+      return ncclFloat8e4m3;
+    case NcclType::e5m2:
+      return ncclFloat8e5m2;
   }
   return ncclUint8;
 }

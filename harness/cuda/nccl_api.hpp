@@ -21,11 +21,14 @@ enum NcclCode : int {
   kNcclInProgress = 7,
 };
 
-enum class NcclType { u8, f16, f32, f64, bf16 };
+/// The two 8-bit floats need NCCL 2.24.
+enum class NcclType { u8, f16, f32, f64, bf16, e4m3, e5m2 };
 /// Bytes of one element.
 [[nodiscard]] constexpr std::size_t width_of(NcclType type) {
   switch (type) {
     case NcclType::u8:
+    case NcclType::e4m3:
+    case NcclType::e5m2:
       return 1;
     case NcclType::f16:
     case NcclType::bf16:

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "harness/core/error.hpp"
 #include "harness/cuda/device.hpp"
@@ -12,11 +14,11 @@
 #include "harness/cuda/queue.hpp"
 #include "harness/fabric/agree.hpp"
 #include "harness/fabric/fabric_facts.hpp"
-#include "harness/fabric/gpu_memory.hpp"
 #include "harness/fabric/hierarchical_fabric.hpp"
 #include "harness/fabric/host_staged_fabric.hpp"
 #include "harness/fabric/mpi_fabric.hpp"
 #include "harness/fabric/nccl_setup.hpp"
+#include "harness/fabric/pinned_memory.hpp"
 #include "harness/mpi/cuda_support.hpp"
 
 namespace lockstep::fabric {
@@ -94,9 +96,12 @@ Made make_nccl(const plan::Fabric& fabric, const FabricNeeds& needs) {
   NcclNeeds nccl{.graph = needs.layout.graph, .leg = needs.leg, .memory = needs.memory};
   nccl.api = library.api;
   nccl.no_api_reason = library.reason;
-  nccl.obstacle = nccl_obstacle(cuda::nccl_settings_of_this_process(),
-                                connections != nullptr ? connections : "", !needs.layout.ops.empty());
-  nccl.gpu = [&needs] { return needs.machine + " " + cuda::current_device_id(); };
+  const std::vector<cuda::NcclSetting> settings = cuda::nccl_settings_of_this_process();
+  nccl.obstacle =
+      nccl_obstacle(settings, connections != nullptr ? connections : "", !needs.layout.ops.empty());
+  // NCCL tells hosts apart by this where it is set, and so do we.
+  const std::string host_id = cuda::value_of(settings, "NCCL_HOSTID");
+  nccl.gpu = [&] { return (host_id.empty() ? needs.machine : host_id) + " " + cuda::current_device_id(); };
   nccl.share_gpu = fabric.share_gpu;
   nccl.settings.most_ctas = static_cast<int>(fabric.nccl_ctas);
   nccl.make_queue = make_queue;
@@ -140,7 +145,7 @@ HierarchyPlan lay_out(const plan::Fabric& fabric, const step::StepGraph& graph,
   return as_it_is;
 }
 
-step::Memory& memory_for(const plan::Fabric& fabric, step::Memory& computes_in) {
+step::Memory& memory_for(const plan::Fabric& fabric, step::Memory& computes_in, step::Memory* gpu) {
   if (!needs_gpu(fabric.backend)) {
     if (computes_in.on_host())
       return computes_in;
@@ -152,18 +157,18 @@ step::Memory& memory_for(const plan::Fabric& fabric, step::Memory& computes_in) 
   }
   if (!computes_in.on_host())
     return computes_in;
-  static GpuMemory gpu;
-  return gpu;
+  LOCKSTEP_EXPECT(gpu != nullptr, "a fabric that sends from a GPU has memory there");
+  return *gpu;
 }
 
-void use_gpu(std::uint32_t local_rank) {
+int choose_gpu(std::uint32_t local_rank) {
   const cuda::Detection found = cuda::detect();
   if (found.state != cuda::DeviceState::ready)
     throw InputError({.what = "the plan's fabric sends from a GPU, and there is none",
                       .why = found.reason,
                       .suggestion = "use fabric.backend = \"mpi\"",
                       .file = {}});
-  cuda::make_current(found.devices[local_rank % found.devices.size()].index);
+  return found.devices[local_rank % found.devices.size()].index;
 }
 
 std::unique_ptr<step::FabricBackend> make_fabric(const plan::Fabric& fabric, const FabricNeeds& needs) {

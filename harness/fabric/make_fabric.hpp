@@ -20,13 +20,15 @@ namespace lockstep::fabric {
 [[nodiscard]] HierarchyPlan lay_out(const plan::Fabric& fabric, const step::StepGraph& graph,
                                     const step::RankLayout& layout);
 
-/// Where the buffers have to be for this fabric, when what computes has them in `computes_in`: there, or on
-/// the GPU for compute that needs none. Throws InputError when the two do not fit together.
-[[nodiscard]] step::Memory& memory_for(const plan::Fabric& fabric, step::Memory& computes_in);
+/// Where the buffers have to be for this fabric, when what computes has them in `computes_in`: there, or in
+/// `gpu` for compute that needs no GPU (null where the fabric needs none either). Throws InputError when the
+/// two do not fit together.
+[[nodiscard]] step::Memory& memory_for(const plan::Fabric& fabric, step::Memory& computes_in,
+                                       step::Memory* gpu);
 
-/// Makes a GPU current for the calling thread, one per rank of the host as far as there are enough: for
-/// compute that chooses none itself. Throws InputError when there is none, CudaError.
-void use_gpu(std::uint32_t local_rank);
+/// The GPU of a rank, as CUDA numbers those that this process may see: one a rank of the host, as far as
+/// there are enough. For compute that chooses none itself. Throws InputError when there is none.
+[[nodiscard]] int choose_gpu(std::uint32_t local_rank);
 
 /// What a fabric is made of besides the plan.
 struct FabricNeeds {

@@ -30,6 +30,10 @@ cuda::NcclType nccl_type(step::Dtype dtype) {
       return cuda::NcclType::bf16;
     case step::Dtype::f16:
       return cuda::NcclType::f16;
+    case step::Dtype::e4m3:
+      return cuda::NcclType::e4m3;
+    case step::Dtype::e5m2:
+      return cuda::NcclType::e5m2;
   }
   return cuda::NcclType::u8;
 }

@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "harness/core/error.hpp"
 #include "harness/fabric/make_fabric.hpp"
 #include "tests/fabric/fabric_fixture.hpp"
 #include "tests/fabric/fake_device.hpp"
@@ -89,12 +90,13 @@ TEST(NcclObstacle, IsOneHardwareQueueForConcurrentCommunicators) {
 
 TEST(MemoryFor, IsWhereTheFabricSendsFrom) {
   FakeDeviceMemory device;
+  FakeDeviceMemory other;
   plan::Fabric fabric;
-  EXPECT_EQ(&memory_for(fabric, step::host_memory()), &step::host_memory());
-  EXPECT_THROW(static_cast<void>(memory_for(fabric, device)), InputError);
+  EXPECT_EQ(&memory_for(fabric, step::host_memory(), nullptr), &step::host_memory());
+  EXPECT_THROW(static_cast<void>(memory_for(fabric, device, nullptr)), InputError);
   fabric.backend = plan::FabricBackend::nccl;
-  EXPECT_EQ(&memory_for(fabric, device), &device);
-  EXPECT_FALSE(memory_for(fabric, step::host_memory()).on_host()) << "paced compute has no memory of its own";
+  EXPECT_EQ(&memory_for(fabric, device, &other), &device);
+  EXPECT_EQ(&memory_for(fabric, step::host_memory(), &other), &other) << "paced compute has none there";
 }
 
 TEST(NeedsGpu, AllButMpi) {

@@ -9,10 +9,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "harness/compute/cuda_memory.hpp"
 #include "harness/core/error.hpp"
 #include "harness/cuda/bounded_call.hpp"
 #include "harness/cuda/device.hpp"
 #include "harness/cuda/nccl_api.hpp"
+#include "harness/cuda/stream.hpp"
 #include "harness/fabric/make_fabric.hpp"
 #include "harness/fabric/pattern_validator.hpp"
 #include "harness/mpi/collect.hpp"
@@ -73,17 +75,18 @@ class GpuFabric : public testing::TestWithParam<Choice> {
     plan_.all_reduce = GetParam().all_reduce;
     plan_.piece_mib = 1;
     plan_.share_gpu = true;
-    use_gpu(static_cast<std::uint32_t>(world_.rank()));
+    const int device = choose_gpu(static_cast<std::uint32_t>(world_.rank()));
+    cuda::make_current(device);
+    memory_ = std::make_unique<compute::CudaMemory>(device);
   }
   [[nodiscard]] std::unique_ptr<step::FabricBackend> make(const HierarchyPlan& layout) {
-    return make_fabric(plan_, {.layout = layout,
-                               .leg = world_,
-                               .memory = memory_for(plan_, step::host_memory()),
-                               .machine = "here",
-                               .deadline_s = kMeetS});
+    return make_fabric(
+        plan_,
+        {.layout = layout, .leg = world_, .memory = *memory_, .machine = "here", .deadline_s = kMeetS});
   }
   mpi::Communicator world_ = mpi::Communicator::world();
   plan::Fabric plan_;
+  std::unique_ptr<compute::CudaMemory> memory_;
 };
 
 TEST_P(GpuFabric, EveryKindLeavesOnTheDeviceWhatItsDefinitionSays) {
@@ -96,8 +99,7 @@ TEST_P(GpuFabric, EveryKindLeavesOnTheDeviceWhatItsDefinitionSays) {
     comms.push_back(graph.add(kind, CommGraph::kWorld, Dtype::f32, 10'000 * n, n));
   comms.push_back(graph.add(CommKind::all_reduce, CommGraph::kWorld, Dtype::f32, 1'000'003, n));
   const HierarchyPlan layout = lay_out(plan_, graph.graph(), layout_of(world_.size()));
-  BufferSet buffers(layout.graph, BufferSet::Need::communicated, own_rank(),
-                    memory_for(plan_, step::host_memory()));
+  BufferSet buffers(layout.graph, BufferSet::Need::communicated, own_rank(), *memory_);
   const auto fabric = make(layout);
   for (int round = 0; round < 3; ++round) {
     std::vector<step::FabricBackend::Ticket> tickets;
@@ -127,8 +129,7 @@ TEST_P(GpuFabric, CarriesTheKnownPattern) {
   const auto n = static_cast<std::uint64_t>(world_.size());
   const Comm comm = graph.add(CommKind::all_reduce, CommGraph::kWorld, Dtype::f32, 4'000'001, n);
   const HierarchyPlan layout = lay_out(plan_, graph.graph(), layout_of(world_.size()));
-  BufferSet buffers(layout.graph, BufferSet::Need::communicated, own_rank(),
-                    memory_for(plan_, step::host_memory()));
+  BufferSet buffers(layout.graph, BufferSet::Need::communicated, own_rank(), *memory_);
   const auto fabric = make(layout);
   PatternValidator validator(graph.graph(), own_rank(), 256);
   for (std::uint32_t step = 0; step < 5; ++step) {
@@ -145,12 +146,13 @@ TEST_P(GpuFabric, ARankThatDoesNotComeIsAbandonedWithoutHanging) {
   const auto n = static_cast<std::uint64_t>(world_.size());
   const Comm comm = graph.add(CommKind::all_reduce, CommGraph::kWorld, Dtype::f32, 1'000'000, n);
   const HierarchyPlan layout = lay_out({}, graph.graph(), layout_of(world_.size()));
-  auto& memory = memory_for(plan_, step::host_memory());
-  // Kept: a collective that could not be aborted may still be on the device.
+  // Kept, with its memory: a collective that could not be aborted may still be on the device.
+  static std::vector<std::unique_ptr<compute::CudaMemory>> kept_memory;
   static std::vector<std::unique_ptr<BufferSet>> kept;
   BufferSet& buffers = *kept.emplace_back(
-      std::make_unique<BufferSet>(layout.graph, BufferSet::Need::communicated, own_rank(), memory));
+      std::make_unique<BufferSet>(layout.graph, BufferSet::Need::communicated, own_rank(), *memory_));
   auto fabric = make(layout);
+  kept_memory.push_back(std::move(memory_));
   if (world_.rank() != 0) {
     const auto ticket = fabric->start(comm, graph.graph(), buffers);
     for (int look = 0; look < 1000; ++look)

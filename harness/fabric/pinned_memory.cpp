@@ -1,4 +1,4 @@
-#include "harness/fabric/gpu_memory.hpp"
+#include "harness/fabric/pinned_memory.hpp"
 
 #include <algorithm>
 #include <cstring>
