@@ -1,9 +1,12 @@
 // On a machine with a GPU: the fabrics that send from it, with all ranks on one card. Skips elsewhere, with
 // the reason.
 
-#include <cstdlib>
+#include <algorithm>
 #include <memory>
+#include <ostream>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -39,7 +42,9 @@ struct Choice {
 };
 
 void PrintTo(const Choice& choice, std::ostream* out) {
-  *out << to_string(choice.backend) << "_" << to_string(choice.all_reduce);
+  std::string backend = to_string(choice.backend);
+  std::replace(backend.begin(), backend.end(), '-', '_');  // names of tests have none
+  *out << backend << "_" << to_string(choice.all_reduce);
 }
 
 /// Why this machine cannot run it; empty: it can.
