@@ -38,6 +38,8 @@ if(CUDAToolkit_FOUND)
     add_library(lockstep_nccl_library INTERFACE)
     target_include_directories(lockstep_nccl_library SYSTEM INTERFACE ${NCCL_INCLUDE_DIR})
     target_link_libraries(lockstep_nccl_library INTERFACE ${NCCL_LIBRARY})
+    # The controller links the room that has it and calls nothing of it: it must start where NCCL is not installed.
+    target_link_options(lockstep_nccl_library INTERFACE LINKER:--as-needed)
   endif()
 endif()
 message(STATUS "Lockstep: CUDA ${LOCKSTEP_HAS_CUDA}, cuBLASLt ${LOCKSTEP_HAS_CUBLASLT}, NCCL ${LOCKSTEP_HAS_NCCL}")
