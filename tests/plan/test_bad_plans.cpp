@@ -438,15 +438,15 @@ TEST(BadPlans, Paced) {
 TEST(BadPlans, DtypesThatNoBackendMultiplies) {
   expect_messages({
       {&kByHost, "[workload]", "[workload]\ndtype = \"f64\"",
-       "plan.toml:10: workload.dtype is 'f64' (it must be one of \"f32\", \"tf32\", \"bf16\", \"f16\", "
+       "plan.toml:11: workload.dtype is 'f64' (it must be one of \"f32\", \"tf32\", \"bf16\", \"f16\", "
        "\"fp8\")"},
       {&kByHost, "[workload]", "[workload]\ndtype = \"bf16\"",
-       "plan.toml:10: workload.dtype is \"bf16\" and compute.backend \"cpu\" (the cpu backend multiplies in "
+       "plan.toml:11: workload.dtype is \"bf16\" and compute.backend \"cpu\" (the cpu backend multiplies in "
        "f32 "
        "only); set workload.dtype = \"f32\", or use \"cuda\" or \"paced\""},
       {&kByHost, "[workload]",
        "[compute]\nbackend = \"cuda\"\n[workload]\ndtype = \"bf16\"\ntensor_parallel = 2",
-       "plan.toml:12: workload.dtype is \"bf16\", workload.tensor_parallel 2 and fabric.backend \"mpi\" "
+       "plan.toml:13: workload.dtype is \"bf16\", workload.tensor_parallel 2 and fabric.backend \"mpi\" "
        "(tensor-parallel ranks add up 16-bit activations, and MPI has no sum of those); set fabric.backend = "
        "\"nccl\", or workload.tensor_parallel = 1"},
       {&kColocated, "sequence_length = 64", "sequence_length = 72\ndtype = \"fp8\"",
