@@ -420,8 +420,8 @@ void check_draft(Draft& draft) {
   check_tensor_parallel(draft);
   resolve_legs(draft);
   check_compute(draft);
-  check_fabric(draft);
   check_dtype(draft);
+  check_fabric(draft);
   check_mpi(draft);
   resolve_drills(draft);
   check_recovery(draft);

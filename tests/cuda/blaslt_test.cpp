@@ -157,8 +157,9 @@ TEST_F(BlasLtTest, EpiloguesActOnRowsAndColumnsAsDocumented) {
       }
     }
     for (std::uint64_t column = 0; column < 8; ++column) {
-      if (epilogue == Epilogue::dgelu_bgrad)
+      if (epilogue == Epilogue::dgelu_bgrad) {
         EXPECT_NEAR(after.vector[column], columns[column], 1e-3F);
+      }
       if (epilogue == Epilogue::bgrad) {
         float sum = 0.0F;
         for (std::uint64_t l = 0; l < 4; ++l)

@@ -24,7 +24,7 @@ struct FakeDevice {
   int fails_after_calls = 0;  ///< from then on every call fails, as after a fault of the card; 0: never
   double drift = 0.0;         ///< of its clock
   [[nodiscard]] std::int64_t device_ns() const {
-    return static_cast<std::int64_t>(static_cast<double>(monotonic_ns() % 1'000'000'000'000) * (1.0 + drift));
+    return static_cast<std::int64_t>(static_cast<double>(monotonic_ns()) * (1.0 + drift));
   }
 };
 [[nodiscard]] FakeDevice& fake_device();
