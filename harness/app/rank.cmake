@@ -3,5 +3,5 @@ add_executable(lockstep-rank
   rank_main.cpp rank_options.cpp rank_places.cpp rank_probes.cpp rank_run.cpp rank_stop.cpp rank_wait.cpp)
 target_link_libraries(lockstep-rank PRIVATE
   lockstep_flags lockstep::core lockstep::plan lockstep::mpi lockstep::topology lockstep::step lockstep::compute
-  lockstep::fabric lockstep::record lockstep::watch lockstep::campaign lockstep::report lockstep::workloads
+  lockstep::cuda lockstep::fabric lockstep::record lockstep::watch lockstep::campaign lockstep::report lockstep::workloads
   CLI11::CLI11)

@@ -35,6 +35,8 @@ void describe_host(record::RankMeta& meta, const RankFacts& facts) {
     add("mpi." + parameter.name, parameter.value);
   for (const compute::Fact& fact : facts.compute.details)
     add(fact.key, fact.value);
+  for (const fabric::Fact& fact : facts.fabric.details)
+    add(fact.key, fact.value);
   if (!facts.warning.empty())
     add("warning", facts.warning);
 }
@@ -77,7 +79,7 @@ void describe_rank(record::RankMeta& meta, const RankFacts& facts) {
   row.binary_hash = card.binary_hash;
   row.plan_hash = card.plan_hash;
   row.compute = facts.compute.description;
-  row.fabric = plan::to_string(facts.plan.fabric.backend);
+  row.fabric = facts.fabric.description;
   row.progress = fmt::format("{}: {}", step::to_string(facts.wait.mode), facts.wait.reason);
   row.peak_gflops = facts.compute.peak_gflops;
   row.tokens_per_step = facts.graph.tokens_per_rank;

@@ -4,6 +4,7 @@
 
 #include "harness/app/rank_wait.hpp"
 #include "harness/compute/facts.hpp"
+#include "harness/fabric/fabric_facts.hpp"
 #include "harness/plan/plan.hpp"
 #include "harness/record/journal.hpp"
 #include "harness/step/graph.hpp"
@@ -21,6 +22,7 @@ struct RankFacts {
   const topology::LegTopology& topology;
   const step::StepGraph& graph;
   const compute::ComputeFacts& compute;
+  const fabric::FabricFacts& fabric;
   const WaitChoice& wait;
   const CoreShare& share;
   const char* clock_source = "";

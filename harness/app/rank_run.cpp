@@ -18,10 +18,13 @@
 #include "harness/app/rank_stop.hpp"
 #include "harness/app/rank_wait.hpp"
 #include "harness/compute/backend.hpp"
+#include "harness/compute/cuda_memory.hpp"
 #include "harness/core/clock.hpp"
 #include "harness/core/error.hpp"
 #include "harness/core/log.hpp"
 #include "harness/core/units.hpp"
+#include "harness/cuda/stream.hpp"
+#include "harness/fabric/fabric_facts.hpp"
 #include "harness/fabric/make_fabric.hpp"
 #include "harness/fabric/pattern_validator.hpp"
 #include "harness/mpi/collect.hpp"
@@ -160,6 +163,8 @@ class RankRun {
 
   [[nodiscard]] RankId rank() const { return topology_->self; }
   static constexpr double kMergesByHand = 10.0;
+  static constexpr double kAbandonS =
+      5.0;  ///< for a transport to let go, which takes it a few seconds at most
 
   /// Where the rank is, for those who look at its journal, and how long it gives that.
   void where(RankPhase phase, double allowed_s) {
@@ -192,6 +197,8 @@ class RankRun {
       give_up(step, result);
     for (const step::Corruption& corruption : result.corruptions)
       note_corruption(step, corruption);
+    for (const step::WrongProduct& product : result.wrong_products)
+      note_failure(wrong_product(meta_, graph_, step, product));
     const std::int64_t end_ns = clock_.now_ns();
     deadlines_->see_step(end_ns - begin_ns, executor_->comm_times_ns());
     // Until the next step there is the vote, in which another rank may still be on its way through this one.
@@ -250,6 +257,8 @@ class RankRun {
     all([this] {
       graph_ = workloads::build_transformer(plan_.workload, layout_);
       compute_ = compute::make_compute_backend(choice_, graph_);
+      fabric_layout_ = fabric::lay_out(plan_.fabric, graph_, layout_);
+      choose_gpu();
     });
     meta_.leg = leg_row(plan_, leg_, options_, layout_.ranks());
     agree_on_launch();
@@ -267,7 +276,10 @@ class RankRun {
       checkpoints_.emplace(plan_,
                            checkpoint_folder(plan_, meta_.leg, places_.journals, places_.results_folder), own,
                            *journal_, clock_);
-      buffers_ = std::make_unique<step::BufferSet>(graph_, compute_.backend->buffers_needed(), rank());
+      buffers_ = std::make_unique<step::BufferSet>(
+          fabric_layout_.graph, compute_.backend->buffers_needed(), rank(),
+          fabric::memory_for(plan_.fabric, compute_.backend->memory(), gpu_memory_.get()));
+      compute_.backend->prepare(*buffers_);
     });
     if (options_.first_step > 0) {
       const double load_s = checkpoints_->allowed_s();
@@ -276,7 +288,7 @@ class RankRun {
       enter(RankPhase::set_up, "site map", plan_.deadlines.site_map_s);
     }
     stop_vote_.emplace(topology_->leg, plan_.deadlines.site_map_s);
-    fabric_ = fabric::make_fabric(plan_.fabric, graph_, topology_->leg, plan_.deadlines.site_map_s);
+    make_fabric();
     validator_ = std::make_unique<fabric::PatternValidator>(graph_, rank(), plan_.validation.samples);
     step::ExecutorOptions execution;
     execution.wait = wait_.mode;
@@ -297,6 +309,28 @@ class RankRun {
     const auto all =
         mpi::all_gather_strings(topology_->leg, std::to_string(utc_ns()), plan_.deadlines.site_map_s);
     meta_.leg.launched_utc_ns = std::stoll(all.front());
+  }
+
+  /// The device of this thread, from which the fabric sends.
+  void choose_gpu() {
+    if (!fabric::needs_gpu(plan_.fabric.backend))
+      return;
+    const bool computes_there = !compute_.backend->memory().on_host();
+    const int device =
+        computes_there ? choice_.device : fabric::choose_gpu(topology_->order.local_rank[rank().value()]);
+    cuda::make_current(device);
+    gpu_memory_ = std::make_unique<compute::CudaMemory>(device);
+  }
+
+  void make_fabric() {
+    const double deadline_s = plan_.deadlines.site_map_s;
+    enter(RankPhase::set_up, "set-up of the fabric", fabric::set_up_allowance_s(plan_.fabric, deadline_s));
+    fabric_ = fabric::make_fabric(plan_.fabric, {.layout = fabric_layout_,
+                                                 .leg = topology_->leg,
+                                                 .memory = buffers_->memory(),
+                                                 .machine = topology_->own_card().boot_id,
+                                                 .deadline_s = deadline_s});
+    enter(RankPhase::set_up, "site map", deadline_s);
   }
 
   void make_journal() {
@@ -331,6 +365,7 @@ class RankRun {
                           .topology = *topology_,
                           .graph = graph_,
                           .compute = compute_.facts,
+                          .fabric = fabric::describe_fabric(plan_.fabric, fabric_layout_),
                           .wait = wait_,
                           .share = share,
                           .clock_source = clock_.source(),
@@ -371,7 +406,10 @@ class RankRun {
   }
 
   void note_corruption(std::uint32_t step, const step::Corruption& corruption) {
-    const record::FailureRow row = wrong_value(meta_, graph_, step, corruption);
+    note_failure(wrong_value(meta_, graph_, step, corruption));
+  }
+
+  void note_failure(const record::FailureRow& row) {
     journal_->add_failure(row);
     log_error(row.message);
   }
@@ -379,10 +417,13 @@ class RankRun {
   /// A communication failed: record it and leave, without a word to the transport.
   [[noreturn]] void give_up(std::uint32_t step, const step::StepResult& result) {
     const watch::Standing standing = watch::where_it_stands(meta_, journal_->recording(), step);
-    const bool deadline = result.status == step::StepStatus::deadline;
-    last_words_.say_and_end(
-        failed_step(graph_, step, result, deadlines_->comm_ns(), watch::describe(standing, clock_.now_ns())),
-        deadline ? RankExit::deadline : RankExit::transport_error);
+    last_words_.say(
+        failed_step(graph_, step, result, deadlines_->comm_ns(), watch::describe(standing, clock_.now_ns())));
+    watchdog_.enter("the end of the transport", kAbandonS);
+    fabric_->abandon();
+    end_beside_others(result.status == step::StepStatus::deadline        ? RankExit::deadline
+                      : result.status == step::StepStatus::compute_error ? RankExit::device
+                                                                         : RankExit::transport_error);
   }
 
   const RankOptions& options_;
@@ -397,6 +438,7 @@ class RankRun {
   step::RankLayout layout_;
   std::string warning_;
   step::StepGraph graph_;
+  fabric::HierarchyPlan fabric_layout_;
   compute::ComputeSetup compute_;
   record::RankMeta meta_;
   RankPlaces places_;
@@ -404,6 +446,7 @@ class RankRun {
   std::unique_ptr<record::Journal> journal_;
   std::unique_ptr<RankDrills> drills_;
   std::optional<Checkpoints> checkpoints_;
+  std::unique_ptr<compute::CudaMemory> gpu_memory_;  // null where the fabric needs none
   std::unique_ptr<step::BufferSet> buffers_;
   std::unique_ptr<fabric::PatternValidator> validator_;
   std::unique_ptr<step::FabricBackend> fabric_;

@@ -42,9 +42,19 @@ struct ModelShape {
   bool operator==(const ModelShape&) const = default;
 };
 
+/// How the products of a workload are computed.
+enum class WorkloadDtype {
+  f32,
+  tf32,  ///< f32 in memory, multiplied with 10 bits of fraction
+  bf16,  ///< weights and activations; gradients, moments and the optimizer's weights are f32
+  f16,   ///< the same
+  fp8,   ///< linear layers e4m3, their outputs' gradients e5m2; attention and head bf16; the rest as bf16
+};
+
 struct Workload {
   std::string kind = "transformer";
   ModelShape model;
+  WorkloadDtype dtype = WorkloadDtype::f32;
   std::uint32_t sequence_length = 0;  ///< tokens
   std::uint32_t sequences = 1;        ///< per micro-batch
   std::uint32_t micro_batches = 1;    ///< per step, gradients accumulate over them
@@ -59,20 +69,38 @@ struct Workload {
 
 enum class ComputeBackend { cpu, paced, cuda };
 
+/// Whether a step's ops are given to a GPU as captured graphs.
+enum class GraphCapture { automatic, off, on };
+
 struct Compute {
   ComputeBackend backend = ComputeBackend::cpu;
-  std::string kernel = "auto";     ///< cpu: "auto", or a candidate's name such as "openblas:SkylakeX"
-  double paced_gflops = 0.0;       ///< paced: GEMM rate of one rank, GFLOP/s (1e9)
-  double paced_memory_gbps = 0.0;  ///< paced: rate of the optimizer pass, GB/s (1e9)
+  std::string kernel = "auto";  ///< cpu: "auto", or a candidate's name such as "openblas:SkylakeX"
+  GraphCapture graphs = GraphCapture::automatic;  ///< cuda
+  double paced_gflops = 0.0;                      ///< paced: GEMM rate of one rank, GFLOP/s (1e9)
+  double paced_memory_gbps = 0.0;                 ///< paced: rate of the optimizer pass, GB/s (1e9)
   bool operator==(const Compute&) const = default;
 };
 
-enum class FabricBackend { mpi, nccl };
+enum class FabricBackend {
+  mpi,          ///< MPI from host memory
+  nccl,         ///< NCCL between GPUs
+  cuda_aware,   ///< MPI that is given device memory
+  host_staged,  ///< MPI from host memory that GPU memory is copied to and from
+};
 enum class Progress { automatic, spin, backoff };
+/// How gradients of several sites are summed.
+enum class AllReduce {
+  flat,          ///< one operation over all ranks
+  hierarchical,  ///< inside each site, between the sites, inside each site
+};
 
 struct Fabric {
   FabricBackend backend = FabricBackend::mpi;
   Progress progress = Progress::automatic;
+  AllReduce all_reduce = AllReduce::flat;
+  std::uint32_t piece_mib = 32;  ///< hierarchical: an all-reduce is cut in pieces of about so many MiB
+  std::uint32_t nccl_ctas = 0;   ///< nccl: most thread blocks of an operation; 0: NCCL's choice
+  bool share_gpu = false;        ///< nccl: several ranks may be on one GPU; a rehearsal
   bool operator==(const Fabric&) const = default;
 };
 
@@ -248,7 +276,10 @@ struct Plan {
 [[nodiscard]] const char* to_string(Grade grade);
 [[nodiscard]] const char* to_string(ComputeBackend backend);
 [[nodiscard]] const char* to_string(FabricBackend backend);
+[[nodiscard]] const char* to_string(WorkloadDtype dtype);
+[[nodiscard]] const char* to_string(GraphCapture capture);
 [[nodiscard]] const char* to_string(Progress progress);
+[[nodiscard]] const char* to_string(AllReduce all_reduce);
 [[nodiscard]] const char* to_string(Placement placement);
 [[nodiscard]] const char* to_string(LegKind kind);
 [[nodiscard]] const char* to_string(RestartPolicy policy);

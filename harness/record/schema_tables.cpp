@@ -129,7 +129,9 @@ const TableSpec<GraphRow>& table() {
           number("group_ranks", &Row::group_ranks, "1", "ranks in the largest part of that group"),
           number("spans_sites", &Row::spans_sites, "",
                  "1 when some part of the group has ranks of two sites, else 0"),
-          text("dtype", &Row::dtype, 8, "of the elements: `f32`, `f64`, `bf16`, `f16`"),
+          text("dtype", &Row::dtype, 8,
+               "of the elements: `f32`, `f64`, `bf16`, `f16`, `e4m3`, `e5m2`; of a product the precision, "
+               "also `tf32`"),
           number("m", &Row::m, "1", "GEMM: rows of the result"),
           number("n", &Row::n, "1", "GEMM: columns of the result"),
           number("k", &Row::k, "1", "GEMM: length of the sums"),

@@ -63,6 +63,10 @@ paced_memory_gbps = 0.5
 [fabric]
 backend = "nccl"
 progress = "spin"
+all_reduce = "hierarchical"
+piece_mib = 8
+nccl_ctas = 4
+share_gpu = true
 [links]
 lan_latency_s = 1e-6
 lan_gbps = 50
@@ -143,7 +147,7 @@ low_communication_inner_steps = 7
   expected.workload = {"transformer", {"inline", 2, 64, 96, 4, 2, 16, 100, false}, 128, 3, 4, 2, 5000000000U,
                        false};
   expected.compute = {ComputeBackend::cuda, "openblas:SkylakeX", 12.0, 0.5};
-  expected.fabric = {FabricBackend::nccl, Progress::spin};
+  expected.fabric = {FabricBackend::nccl, Progress::spin, AllReduce::hierarchical, 8, 4, true};
   expected.links = {1e-6, 50.0, 0.005, 12.5};
   expected.run = {70, 0, 3, 9};
   expected.validation = {1.0, 17};
