@@ -288,6 +288,16 @@ std::vector<ProbeRow> JournalReader::probes() const {
   return rows;
 }
 
+std::vector<HealthRow> JournalReader::health() const {
+  std::vector<HealthRow> rows;
+  for (const HealthSlot& slot : journal_area<HealthSlot>(file_.bytes(), header().shape.offsets.health,
+                                                         header().shape.counts.health_slots)) {
+    if (slot.ready.load(std::memory_order_acquire) == 1)
+      rows.push_back(slot.row);
+  }
+  return rows;
+}
+
 std::uint32_t JournalReader::dropped_others() const {
   const JournalCounts& counts = header().shape.counts;
   const auto dropped = [](const std::atomic<std::uint32_t>& rows, std::uint32_t slots) {
@@ -296,7 +306,7 @@ std::uint32_t JournalReader::dropped_others() const {
   };
   return dropped(header().drills, counts.drill_slots) +
          dropped(header().checkpoints, counts.checkpoint_slots) +
-         dropped(header().probes, counts.probe_slots);
+         dropped(header().probes, counts.probe_slots) + dropped(header().health, counts.health_slots);
 }
 
 std::uint32_t JournalReader::dropped_clock_rows() const {

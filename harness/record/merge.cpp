@@ -122,6 +122,7 @@ void LegMerger::State::take_in(std::uint32_t rank, JournalReader journal) {
     append(graph, &Evidence::graph);
   }
   append(meta.provenance, &Evidence::provenance);
+  append(meta.devices, &Evidence::devices);
   for (const auto& [group, ranks] : meta.parts) {
     PartIndex& index = groups[group];
     index.of_rank.resize(leg.ranks, kNoPart);
@@ -239,6 +240,7 @@ void LegMerger::State::append_leftovers() {
     append(journal.failures(), &Evidence::failures);
     append(journal.checkpoints(), &Evidence::checkpoints);
     append(journal.probes(), &Evidence::probes);
+    append(journal.health(), &Evidence::health);
     append(journal.drills(), &Evidence::drills);
     const std::uint32_t dropped =
         journal.dropped_clock_rows() + journal.dropped_failures() + journal.dropped_others();
