@@ -68,6 +68,10 @@ std::string signal_name(int signal) {
   return fmt::format("signal {}", signal);
 }
 
+bool spoils_only(const std::string& kind) {
+  return kind == "wrong_data" || kind == "silent_data_corruption" || kind == "device_error";
+}
+
 std::uint32_t steps_saved(const LaunchView& view) {
   std::map<std::uint32_t, std::set<std::uint32_t>> ranks;
   for (const record::CheckpointRow* row : view.checkpoints) {
@@ -99,7 +103,8 @@ void tell_story(record::IncidentRow& incident, const LaunchView& view,
   if (incident.began_utc_ns != 0 && incident.detected_utc_ns > incident.began_utc_ns)
     story += fmt::format(" Known after {}.",
                          format_seconds(seconds_from_ns(incident.detected_utc_ns - incident.began_utc_ns)));
-  if (incident.kind != "wrong_data")
+  const bool completed_launch = view.end != nullptr && view.end->outcome == "completed";
+  if (!spoils_only(incident.kind) || (incident.kind == "device_error" && !completed_launch))
     story += " " + cost_text(view, incident.steps_lost, saved);
   else
     incident.steps_lost = 0;  // what of the training is spoilt is not a matter of checkpoints
