@@ -6,7 +6,6 @@
 #include <fmt/format.h>
 
 #include "harness/plan/plan.hpp"
-#include "harness/watch/incident_story.hpp"
 #include "harness/watch/incidents.hpp"
 #include "harness/watch/launch_view.hpp"
 

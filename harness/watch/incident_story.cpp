@@ -13,6 +13,7 @@
 #include "harness/core/clock.hpp"
 #include "harness/core/units.hpp"
 #include "harness/stats/stall.hpp"
+#include "harness/watch/incidents.hpp"
 #include "harness/watch/last_words.hpp"
 #include "harness/watch/names.hpp"
 
@@ -66,10 +67,6 @@ std::string signal_name(int signal) {
       return name;
   }
   return fmt::format("signal {}", signal);
-}
-
-bool spoils_only(const std::string& kind) {
-  return kind == "wrong_data" || kind == "silent_data_corruption" || kind == "device_error";
 }
 
 std::uint32_t steps_saved(const LaunchView& view) {

@@ -14,9 +14,6 @@ namespace lockstep::watch {
 /// `SIGKILL`; `signal 37` for one without a name.
 [[nodiscard]] std::string signal_name(int signal);
 
-/// Incidents that need not end a launch: of wrong data, and of devices.
-[[nodiscard]] bool spoils_only(const std::string& kind);
-
 /// Training steps of the leg and round that are safe: held by verified checkpoints of every rank, and those
 /// that earlier attempts had saved.
 [[nodiscard]] std::uint32_t steps_saved(const LaunchView& view);

@@ -349,6 +349,10 @@ class Finder {
 
 }  // namespace
 
+bool spoils_only(const std::string& kind) {
+  return kind == "wrong_data" || kind == "silent_data_corruption" || kind == "device_error";
+}
+
 std::vector<IncidentRow> find_incidents(const LaunchView& view, const LaunchFacts& facts) {
   return Finder(view, facts).run();
 }
