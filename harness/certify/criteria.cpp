@@ -129,7 +129,7 @@ Criterion judge_data(const Metrics& metrics) {
   return data;
 }
 
-/// Absent where no launch has enough steps for a trend: nothing can have drifted by much in so short a time.
+/// Absent where no launch lasts long enough for a trend: there is nothing to judge.
 std::optional<Criterion> judge_rate_drift(const Metrics& metrics, const plan::Criteria& criteria) {
   if (metrics.devices.drifts.empty())
     return std::nullopt;

@@ -20,6 +20,8 @@ namespace {
 constexpr std::size_t kMostDrifts = 10;
 constexpr std::size_t kMostThrottled = 16;
 constexpr std::size_t kMostTold = 4;
+/// A device takes tens of seconds to warm up: what shorter launches show is noise.
+constexpr double kLeastDriftS = 20.0;
 /// A rank stands out when it computes for so much longer than the median rank over all launches,
 constexpr double kStandsOut = 1.05;
 /// and for so much longer in each of them.
@@ -99,10 +101,12 @@ double loss_between(const stats::Trend& trend, double slope) {
 }
 
 void add_drifts(DeviceHealth& health, const std::vector<LaunchFigures>& all, double confidence) {
-  for (const LaunchFigures& figures : all) {
-    for (const RankSteps& own : figures.ranks)
-      health.drift_series += own.compute.size() >= stats::kLeastPointsForTrend ? 1 : 0;
-  }
+  const auto lasts = [](const RankSteps& own) {
+    return own.compute.size() >= stats::kLeastPointsForTrend &&
+           own.compute.back().at - own.compute.front().at >= kLeastDriftS;
+  };
+  for (const LaunchFigures& figures : all)
+    health.drift_series += static_cast<std::size_t>(std::count_if(figures.ranks.begin(), figures.ranks.end(), lasts));
   if (health.drift_series == 0)
     return;
   // The worst of many is looked for: each interval has to hold all the more surely (Bonferroni).
@@ -110,7 +114,7 @@ void add_drifts(DeviceHealth& health, const std::vector<LaunchFigures>& all, dou
   for (const LaunchFigures& figures : all) {
     for (std::size_t rank = 0; rank < figures.ranks.size(); ++rank) {
       const RankSteps& own = figures.ranks[rank];
-      const auto trend = stats::robust_trend(own.compute, each);
+      const auto trend = lasts(own) ? stats::robust_trend(own.compute, each) : std::nullopt;
       if (!trend)
         continue;
       const record::LegRow& leg = *figures.launch->leg;

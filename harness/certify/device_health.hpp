@@ -24,7 +24,8 @@ struct RankPlace {
   std::string serial;  ///< empty when it is not told
 };
 
-/// How much slower a rank computed at the end of a launch than at its begin.
+/// How much slower a rank computed at the end of a launch than at its begin. Of launches whose steady steps last for
+/// 20 s at least.
 struct RateDrift {
   std::string leg;
   std::uint32_t round = 0;
