@@ -52,8 +52,8 @@ void add_card(WatchedDevices& devices, const record::RankRow& rank, const std::s
   if (card)
     add(devices, rank, std::make_unique<watch::NvmlHealth>(std::move(*card)));
   else
-    devices.warnings.push_back("the health of card " + key + " is not read: " +
-                               (nvml ? "NVML does not know it" : reason));
+    devices.warnings.push_back("the health of card " + key +
+                               " is not read: " + (nvml ? "NVML does not know it" : reason));
 }
 
 }  // namespace

@@ -14,7 +14,7 @@ namespace lockstep::app {
 
 /// Where to look for devices; a test puts others there.
 struct DevicePlaces {
-  std::string nvml;      ///< library, as dlopen takes it
+  std::string nvml;       ///< library, as dlopen takes it
   std::string root = "";  ///< where /sys and /proc are
   DevicePlaces();
 };
@@ -26,9 +26,9 @@ struct WatchedDevices {
   std::vector<std::string> warnings;  ///< one line each: what it should watch and cannot
 };
 
-/// The card that the rank computes on, by the PCI bus id or UUID that RankRow::gpu names; and on the first rank of
-/// each host its processors. Nothing when the plan asks for no readings. A broken driver may keep it for long, so it
-/// is called with a deadline around it.
+/// The card that the rank computes on, by the PCI bus id or UUID that RankRow::gpu names; and on the first
+/// rank of each host its processors. Nothing when the plan asks for no readings. A broken driver may keep it
+/// for long, so it is called with a deadline around it.
 [[nodiscard]] WatchedDevices find_devices(const plan::Plan& plan, const record::RankRow& rank,
                                           const DevicePlaces& places = {});
 
@@ -36,7 +36,8 @@ struct WatchedDevices {
 [[nodiscard]] std::uint32_t health_rows(const WatchedDevices& devices);
 
 /// Begins to read them; null when there are none. Rows go to `journal`, which outlives what is returned.
-[[nodiscard]] std::unique_ptr<watch::HealthSampler> start_health(const plan::Plan& plan, WatchedDevices devices,
+[[nodiscard]] std::unique_ptr<watch::HealthSampler> start_health(const plan::Plan& plan,
+                                                                 WatchedDevices devices,
                                                                  const record::RankRow& rank,
                                                                  record::Journal& journal);
 

@@ -176,17 +176,19 @@ void advise_on_devices(Advice& advice, const Findings& findings) {
       [](const Criterion& one) { return one.name == "rate_drift" && one.status == Status::fail; });
   if (drifted != findings.criteria.end()) {
     const RateDrift& worst = health.drifts.front();
-    advice.push_back(fmt::format(
-        "{} lost {} of its compute rate within a launch (leg {}, round {}; throttled in {} of {} steps): look at "
-        "its cooling, its power limits and its fans, or take it out",
-        in_words(worst.place), format_percent(worst.loss), worst.leg, worst.round + 1, worst.throttled_steps,
-        worst.steps));
+    advice.push_back(
+        fmt::format("{} lost {} of its compute rate within a launch (leg {}, round {}; throttled in {} of {} "
+                    "steps): look at "
+                    "its cooling, its power limits and its fans, or take it out",
+                    in_words(worst.place), format_percent(worst.loss), worst.leg, worst.round + 1,
+                    worst.throttled_steps, worst.steps));
   }
-  if (health.slow && (drifted == findings.criteria.end() ||
-                      health.slow->place.rank != health.drifts.front().place.rank))
-    advice.push_back(fmt::format("all ranks wait for {}, which computes {} longer than the median rank: compare its "
-                                 "clocks, temperature and power limit with its neighbours', or take it out",
-                                 in_words(health.slow->place), format_percent(health.slow->ratio - 1.0)));
+  if (health.slow &&
+      (drifted == findings.criteria.end() || health.slow->place.rank != health.drifts.front().place.rank))
+    advice.push_back(
+        fmt::format("all ranks wait for {}, which computes {} longer than the median rank: compare its "
+                    "clocks, temperature and power limit with its neighbours', or take it out",
+                    in_words(health.slow->place), format_percent(health.slow->ratio - 1.0)));
 }
 
 void advise_below_c(Advice& advice, const Findings& findings) {
@@ -241,10 +243,12 @@ std::vector<std::string> advise(const Findings& findings, plan::Grade grade) {
                         "caused it",
                         metrics.data.wrong_values, metrics.data.checksum_mismatches));
       } else if (metrics.data.wrong_results > 0) {
-        advice.push_back(fmt::format(
-            "take out the device that computed {} wrong result{}{}{}: what it returned was wrong without any error",
-            metrics.data.wrong_results, metrics.data.wrong_results == 1 ? "" : "s",
-            findings.incident != nullptr ? ", " : "", findings.incident != nullptr ? findings.incident->cause : ""));
+        advice.push_back(
+            fmt::format("take out the device that computed {} wrong result{}{}{}: what it returned was wrong "
+                        "without any error",
+                        metrics.data.wrong_results, metrics.data.wrong_results == 1 ? "" : "s",
+                        findings.incident != nullptr ? ", " : "",
+                        findings.incident != nullptr ? findings.incident->cause : ""));
       } else {
         advise_below_c(advice, findings);
         advise_on_eta(advice, metrics, criteria.eta_b, Grade::b);

@@ -30,7 +30,8 @@ constexpr std::uint32_t kLeastRanks = 3;
 
 /// Where a rank of a launch is; device and serial as its watcher recorded them.
 RankPlace place_of(const watch::LaunchView& view, std::uint32_t rank) {
-  RankPlace place{.rank = rank, .site = view.site_of(rank), .host = view.host_of(rank), .device = {}, .serial = {}};
+  RankPlace place{
+      .rank = rank, .site = view.site_of(rank), .host = view.host_of(rank), .device = {}, .serial = {}};
   if (const record::DeviceRow* device = view.device_of(rank)) {
     place.device = device->name;
     place.serial = device->kind == "gpu" ? device->serial : std::string{};
@@ -78,8 +79,9 @@ LaunchFigures figure_launch(const watch::LaunchView& view, const Launch& launch)
     for (const record::StepRow* row : step.rows) {
       RankSteps& own = figures.ranks[row->rank];
       if (row->compute_ns > 0)
-        own.compute.push_back({seconds_from_ns(row->begin_ns - launch.steps.front().rows[row->rank]->begin_ns),
-                               seconds_from_ns(row->compute_ns)});
+        own.compute.push_back(
+            {seconds_from_ns(row->begin_ns - launch.steps.front().rows[row->rank]->begin_ns),
+             seconds_from_ns(row->compute_ns)});
       const std::int64_t bits = throttles.empty() ? 0 : throttles.bits(*row);
       own.throttled += bits != 0 ? 1 : 0;
       own.bits |= bits;
@@ -106,7 +108,8 @@ void add_drifts(DeviceHealth& health, const std::vector<LaunchFigures>& all, dou
            own.compute.back().at - own.compute.front().at >= kLeastDriftS;
   };
   for (const LaunchFigures& figures : all)
-    health.drift_series += static_cast<std::size_t>(std::count_if(figures.ranks.begin(), figures.ranks.end(), lasts));
+    health.drift_series +=
+        static_cast<std::size_t>(std::count_if(figures.ranks.begin(), figures.ranks.end(), lasts));
   if (health.drift_series == 0)
     return;
   // The worst of many is looked for: each interval has to hold all the more surely (Bonferroni).
@@ -257,9 +260,9 @@ std::string in_words(const RankPlace& place) {
 std::vector<std::string> describe_devices(const DeviceHealth& health) {
   std::vector<std::string> lines;
   if (health.slow) {
-    std::string line = fmt::format("{} computes {:.1f} % longer than the median rank in all {} joint launches",
-                                   in_words(health.slow->place), 100.0 * (health.slow->ratio - 1.0),
-                                   health.slow->launches);
+    std::string line =
+        fmt::format("{} computes {:.1f} % longer than the median rank in all {} joint launches",
+                    in_words(health.slow->place), 100.0 * (health.slow->ratio - 1.0), health.slow->launches);
     if (health.slow->throttled_steps > 0)
       line += fmt::format("; its device was throttled in {} steps: {}", health.slow->throttled_steps,
                           watch::throttle_words(health.slow->bits));
@@ -268,10 +271,10 @@ std::vector<std::string> describe_devices(const DeviceHealth& health) {
   const std::size_t told = std::min(health.throttled.size(), kMostTold);
   for (std::size_t i = 0; i < told; ++i) {
     const ThrottledRank& entry = health.throttled[i];
-    lines.push_back(fmt::format("{} was throttled in {} of {} steps of leg {}: {}{}", in_words(entry.place),
-                                entry.throttled, entry.steps, entry.leg, watch::throttle_words(entry.bits),
-                                entry.hottest_c < 0.0 ? std::string{}
-                                                      : fmt::format(", up to {:.0f} degrees C", entry.hottest_c)));
+    lines.push_back(fmt::format(
+        "{} was throttled in {} of {} steps of leg {}: {}{}", in_words(entry.place), entry.throttled,
+        entry.steps, entry.leg, watch::throttle_words(entry.bits),
+        entry.hottest_c < 0.0 ? std::string{} : fmt::format(", up to {:.0f} degrees C", entry.hottest_c)));
   }
   if (told < health.throttled_ranks)
     lines.push_back(fmt::format("and {} more were throttled", health.throttled_ranks - told));

@@ -10,7 +10,8 @@
 #include "harness/record/evidence.hpp"
 #include "harness/stats/bootstrap.hpp"
 
-/// How the devices fared that the ranks computed on, and how evenly they computed. Figures only: see criteria.hpp.
+/// How the devices fared that the ranks computed on, and how evenly they computed. Figures only: see
+/// criteria.hpp.
 namespace lockstep::certify {
 
 struct Launch;
@@ -24,14 +25,14 @@ struct RankPlace {
   std::string serial;  ///< empty when it is not told
 };
 
-/// How much slower a rank computed at the end of a launch than at its begin. Of launches whose steady steps last for
-/// 20 s at least.
+/// How much slower a rank computed at the end of a launch than at its begin. Of launches whose steady steps
+/// last for 20 s at least.
 struct RateDrift {
   std::string leg;
   std::uint32_t round = 0;
   std::uint32_t attempt = 0;
   RankPlace place;
-  double loss = 0.0;         ///< 1 - rate at the last steady step / rate at the first; negative: it became faster
+  double loss = 0.0;  ///< 1 - rate at the last steady step / rate at the first; negative: it became faster
   stats::Interval interval;  ///< of the loss, for all ranks and launches together
   std::size_t steps = 0;
   std::size_t throttled_steps = 0;
@@ -67,13 +68,13 @@ struct LegThrottle {
 };
 
 struct DeviceHealth {
-  std::size_t watched = 0;            ///< devices of the launch that watched most
-  std::vector<RateDrift> drifts;      ///< the surest loss first, at most 10
-  std::size_t drift_series = 0;       ///< ranks and launches that a drift was computed of
+  std::size_t watched = 0;               ///< devices of the launch that watched most
+  std::vector<RateDrift> drifts;         ///< the surest loss first, at most 10
+  std::size_t drift_series = 0;          ///< ranks and launches that a drift was computed of
   std::vector<ThrottledRank> throttled;  ///< most steps first, at most 16
-  std::size_t throttled_ranks = 0;    ///< all of them
-  std::vector<LegThrottle> legs;      ///< in the plan's order
-  std::optional<SlowRank> slow;       ///< the slowest, when one stands out
+  std::size_t throttled_ranks = 0;       ///< all of them
+  std::vector<LegThrottle> legs;         ///< in the plan's order
+  std::optional<SlowRank> slow;          ///< the slowest, when one stands out
   [[nodiscard]] const LegThrottle* leg(const std::string& name) const;
 };
 

@@ -313,10 +313,10 @@ void check_throttled_baselines(Gaps& gaps, const plan::Plan& plan, const Metrics
   for (const plan::Leg& leg : plan.legs) {
     const LegThrottle* alone = leg.kind == plan::LegKind::baseline ? metrics.devices.leg(leg.name) : nullptr;
     if (alone != nullptr && alone->share() > together->share() + kMostMore)
-      gaps.push_back(
-          fmt::format("leg {} had a throttled device in {} of its steps and the joint leg in {}: eta would compare "
-                      "with a slowed baseline; let the machines cool and run again",
-                      leg.name, format_percent(alone->share()), format_percent(together->share())));
+      gaps.push_back(fmt::format(
+          "leg {} had a throttled device in {} of its steps and the joint leg in {}: eta would compare "
+          "with a slowed baseline; let the machines cool and run again",
+          leg.name, format_percent(alone->share()), format_percent(together->share())));
   }
 }
 

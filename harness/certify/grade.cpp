@@ -90,9 +90,10 @@ GradedVerdict grade(const Findings& findings) {
   if (has_status(findings, "data", Status::fail)) {
     const DataCheck& data = findings.metrics.data;
     const bool reduced = data.wrong_values + data.checksum_mismatches > 0;
-    GradedVerdict verdict{Grade::d, {reduced ? "reduced data were wrong" : "computed results were wrong", data.first}};
-    if (findings.incident != nullptr && (findings.incident->kind == "wrong_data" ||
-                                         findings.incident->kind == "silent_data_corruption"))
+    GradedVerdict verdict{Grade::d,
+                          {reduced ? "reduced data were wrong" : "computed results were wrong", data.first}};
+    if (findings.incident != nullptr &&
+        (findings.incident->kind == "wrong_data" || findings.incident->kind == "silent_data_corruption"))
       verdict.reasons.push_back(in_words(*findings.incident) + ": " + findings.incident->cause);
     return verdict;
   }

@@ -53,7 +53,8 @@ const record::IncidentRow* joint_incident(const record::Evidence& evidence,
   }
   const record::IncidentRow* found = nullptr;
   for (const record::IncidentRow& row : incidents) {
-    const bool graver = found == nullptr || (watch::spoils_only(found->kind) && !watch::spoils_only(row.kind));
+    const bool graver =
+        found == nullptr || (watch::spoils_only(found->kind) && !watch::spoils_only(row.kind));
     if (joint.contains(row.leg) && graver)
       found = &row;
   }

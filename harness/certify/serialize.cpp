@@ -187,8 +187,9 @@ Json place(const RankPlace& rank) {
 
 Json devices(const DeviceHealth& health) {
   Json json = {{"watched", health.watched}};
-  json["throttled_axis"] = "steady steps in which the device of any rank was throttled for heat, by a power brake "
-                           "or in hardware";
+  json["throttled_axis"] =
+      "steady steps in which the device of any rank was throttled for heat, by a power brake "
+      "or in hardware";
   json["legs"] = Json::array();
   for (const LegThrottle& leg : health.legs)
     json["legs"].push_back({{"leg", leg.leg}, {"steps", leg.steps}, {"throttled_steps", leg.throttled}});

@@ -20,7 +20,8 @@ constexpr double kPerThousand = 1e-3;
 template <class Function, class... Arguments>
 std::string ask_text(Function function, Arguments... arguments) {
   std::array<char, 128> text{};
-  if (function == nullptr || function(arguments..., text.data(), static_cast<unsigned>(text.size())) != kNvmlSuccess)
+  if (function == nullptr ||
+      function(arguments..., text.data(), static_cast<unsigned>(text.size())) != kNvmlSuccess)
     return {};
   return {text.data(), ::strnlen(text.data(), text.size())};
 }
@@ -150,8 +151,9 @@ void NvmlCard::read_remapped_rows(CardReading& reading) {
   unsigned uncorrected = 0;
   unsigned pending = 0;
   unsigned failed = 0;
-  const NvmlReturn code = function == nullptr ? kNvmlFunctionNotFound
-                                              : function(handle_, &corrected, &uncorrected, &pending, &failed);
+  const NvmlReturn code = function == nullptr
+                              ? kNvmlFunctionNotFound
+                              : function(handle_, &corrected, &uncorrected, &pending, &failed);
   if (code != kNvmlSuccess)
     return note_missing("remapped_rows", code);
   reading.remapped_rows = std::uint64_t{corrected} + uncorrected;

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-/// NVIDIA's management library: what a card is, and how it fares. It comes with the driver, so it is looked for
-/// when it is asked for and never linked; no CUDA is needed to build or to run this.
+/// NVIDIA's management library: what a card is, and how it fares. It comes with the driver, so it is looked
+/// for when it is asked for and never linked; no CUDA is needed to build or to run this.
 namespace lockstep::cuda {
 
 /// As the driver installs it.
@@ -31,15 +31,16 @@ struct CardReading {
   std::optional<double> memory_mhz;
   std::optional<double> temperature_c;
   std::optional<double> power_w;
-  std::optional<std::uint64_t> throttle;    ///< nvmlClocksEventReasons, bits
-  std::optional<std::uint64_t> thermal_ns;  ///< time throttled for heat, a counter
+  std::optional<std::uint64_t> throttle;         ///< nvmlClocksEventReasons, bits
+  std::optional<std::uint64_t> thermal_ns;       ///< time throttled for heat, a counter
   std::optional<std::uint64_t> ecc_corrected;    ///< since the driver was loaded, a counter
   std::optional<std::uint64_t> ecc_uncorrected;  ///< likewise
   std::optional<std::uint64_t> remapped_rows;    ///< in the card's life
   std::optional<bool> remap_pending;
   std::optional<bool> remap_failed;
-  std::optional<std::uint64_t> link_errors;  ///< of all active NVLinks, a counter; read in every tenth reading
-  std::optional<std::uint64_t> xid;          ///< last event since the reading before; 0: none
+  std::optional<std::uint64_t>
+      link_errors;                   ///< of all active NVLinks, a counter; read in every tenth reading
+  std::optional<std::uint64_t> xid;  ///< last event since the reading before; 0: none
 };
 
 namespace detail {
@@ -55,8 +56,8 @@ class NvmlCard {
   ~NvmlCard();
 
   [[nodiscard]] const CardIdentity& identity() const { return identity_; }
-  /// Never throws for what the driver does not tell. May take milliseconds; with a broken card or driver it may
-  /// not return at all, so no thread whose progress matters may call it.
+  /// Never throws for what the driver does not tell. May take milliseconds; with a broken card or driver it
+  /// may not return at all, so no thread whose progress matters may call it.
   [[nodiscard]] CardReading read();
   /// What a first reading lacked: member of CardReading, and why.
   [[nodiscard]] const std::map<std::string, std::string>& missing() const { return missing_; }
@@ -88,8 +89,8 @@ class NvmlCard {
 /// The library, initialised. Cards outlive it.
 class Nvml {
  public:
-  /// `path`: as dlopen takes it. nullopt with a reason in one line when there is no driver, or it does not work;
-  /// never throws for it.
+  /// `path`: as dlopen takes it. nullopt with a reason in one line when there is no driver, or it does not
+  /// work; never throws for it.
   [[nodiscard]] static std::optional<Nvml> open(std::string& reason, const std::string& path = kNvmlLibrary);
 
   /// Cards that this process may see, in the driver's order (CUDA's may be another).

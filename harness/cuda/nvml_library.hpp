@@ -3,8 +3,8 @@
 #include <memory>
 #include <string>
 
-/// The functions of NVML that are used, as its reference manual describes them (NVIDIA, NVML API Reference Guide),
-/// declared here because the driver's package alone has the header. Internal to this room.
+/// The functions of NVML that are used, as its reference manual describes them (NVIDIA, NVML API Reference
+/// Guide), declared here because the driver's package alone has the header. Internal to this room.
 namespace lockstep::cuda::detail {
 
 using NvmlReturn = int;
@@ -102,7 +102,8 @@ class NvmlLibrary {
 
 /// Owns an event set that Xid events of one card arrive in.
 struct NvmlEvents {
-  NvmlEvents(std::shared_ptr<const NvmlLibrary> of, NvmlEventSet owned) : library(std::move(of)), set(owned) {}
+  NvmlEvents(std::shared_ptr<const NvmlLibrary> of, NvmlEventSet owned)
+      : library(std::move(of)), set(owned) {}
   NvmlEvents(const NvmlEvents&) = delete;
   NvmlEvents& operator=(const NvmlEvents&) = delete;
   ~NvmlEvents();

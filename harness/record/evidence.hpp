@@ -239,8 +239,8 @@ struct HealthRow {
   std::int64_t begin_ns = 0;
   std::int64_t end_ns = 0;
   std::uint32_t readings = 0;
-  std::uint32_t throttled = 0;  ///< of them, that showed a throttle for heat, a power brake or in hardware
-  std::int64_t throttle = -1;   ///< bits that any reading showed, as NVML numbers them
+  std::uint32_t throttled = 0;   ///< of them, that showed a throttle for heat, a power brake or in hardware
+  std::int64_t throttle = -1;    ///< bits that any reading showed, as NVML numbers them
   std::int64_t thermal_ns = -1;  ///< time throttled for heat; a counter, as are the next four
   std::int64_t ecc_corrected = -1;
   std::int64_t ecc_uncorrected = -1;
@@ -248,12 +248,12 @@ struct HealthRow {
   std::int64_t link_errors = -1;
   std::int32_t remap_pending = -1;
   std::int32_t remap_failed = -1;
-  std::int64_t xid = -1;         ///< the last event of that kind in this time; 0: none
-  double clock_mhz = -1.0;       ///< mean
-  double memory_mhz = -1.0;      ///< mean
-  double temperature_c = -1.0;   ///< highest
-  double power_w = -1.0;         ///< mean
-  std::int64_t cost_ns = 0;      ///< that the readings took
+  std::int64_t xid = -1;        ///< the last event of that kind in this time; 0: none
+  double clock_mhz = -1.0;      ///< mean
+  double memory_mhz = -1.0;     ///< mean
+  double temperature_c = -1.0;  ///< highest
+  double power_w = -1.0;        ///< mean
+  std::int64_t cost_ns = 0;     ///< that the readings took
   bool operator==(const HealthRow&) const = default;
 };
 

@@ -106,7 +106,8 @@ struct RunFileWriter::State {
   std::optional<hdf5::File> file;  // before the tables, which are closed first
   std::tuple<Slot<LegRow>, Slot<LegEndRow>, Slot<RankRow>, Slot<GraphRow>, Slot<StepRow>, Slot<CommRow>,
              Slot<OpRow>, Slot<ClockRow>, Slot<StallRow>, Slot<FailureRow>, Slot<IncidentRow>,
-             Slot<CheckpointRow>, Slot<ProbeRow>, Slot<DeviceRow>, Slot<HealthRow>, Slot<DrillRow>, Slot<EventRow>, Slot<ProvenanceRow>>
+             Slot<CheckpointRow>, Slot<ProbeRow>, Slot<DeviceRow>, Slot<HealthRow>, Slot<DrillRow>,
+             Slot<EventRow>, Slot<ProvenanceRow>>
       slots;
   std::vector<std::byte> encoded;
 

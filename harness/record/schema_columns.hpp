@@ -12,12 +12,14 @@ template <class Row, class T>
 }
 
 template <class Row>
-[[nodiscard]] Column<Row> text(const char* name, std::string Row::*field, std::size_t bytes, const char* about) {
+[[nodiscard]] Column<Row> text(const char* name, std::string Row::*field, std::size_t bytes,
+                               const char* about) {
   return {name, field, bytes, Cut::between_characters, "", about};
 }
 
 template <class Row>
-[[nodiscard]] Column<Row> list(const char* name, std::string Row::*field, std::size_t bytes, const char* about) {
+[[nodiscard]] Column<Row> list(const char* name, std::string Row::*field, std::size_t bytes,
+                               const char* about) {
   return {name, field, bytes, Cut::between_items, "", about};
 }
 

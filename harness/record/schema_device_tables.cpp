@@ -19,12 +19,14 @@ const TableSpec<DeviceRow>& table() {
       64,
       {
           number("leg", &Row::leg, "", kLeg),
-          number("rank", &Row::rank, "",
-                 "that watches it: of a card the rank that computes on it, of processors the first of the host"),
+          number(
+              "rank", &Row::rank, "",
+              "that watches it: of a card the rank that computes on it, of processors the first of the host"),
           number("device", &Row::device, "", kDevice),
           text("kind", &Row::kind, 8, "`gpu` or `cpu`"),
           text("name", &Row::name, 96, "as the driver or the kernel calls it"),
-          text("serial", &Row::serial, 48, "number on the board; empty when it is not told, as are the next four"),
+          text("serial", &Row::serial, 48,
+               "number on the board; empty when it is not told, as are the next four"),
           text("uuid", &Row::uuid, 48, "as NVML gives it"),
           text("pci_bus", &Row::pci_bus, 24, "such as `0000:1b:00.0`"),
           text("driver", &Row::driver, 48, "version of the driver; for processors of the kernel"),
@@ -40,7 +42,8 @@ const TableSpec<HealthRow>& table() {
   using Row = HealthRow;
   static const TableSpec<Row> spec{
       "health",
-      "What devices showed beside the run: a row tells of the time since the row before. -1 in any column: not "
+      "What devices showed beside the run: a row tells of the time since the row before. -1 in any column: "
+      "not "
       "told.",
       256,
       {
@@ -52,11 +55,13 @@ const TableSpec<HealthRow>& table() {
           number("readings", &Row::readings, "1", "that the row sums up"),
           number("throttled", &Row::throttled, "1",
                  "of them, that showed a throttle: for heat, by a power brake or in hardware"),
-          number("throttle", &Row::throttle, "",
-                 "bits that any reading showed: 1 idle, 2 application clocks, 4 power cap, 8 hardware slowdown, "
-                 "16 sync boost, 32 heat (software), 64 heat (hardware), 128 power brake, 256 display clocks"),
+          number(
+              "throttle", &Row::throttle, "",
+              "bits that any reading showed: 1 idle, 2 application clocks, 4 power cap, 8 hardware slowdown, "
+              "16 sync boost, 32 heat (software), 64 heat (hardware), 128 power brake, 256 display clocks"),
           number("thermal_ns", &Row::thermal_ns, "ns", "time throttled for heat, a counter"),
-          number("ecc_corrected", &Row::ecc_corrected, "1", "memory errors since the driver was loaded, a counter"),
+          number("ecc_corrected", &Row::ecc_corrected, "1",
+                 "memory errors since the driver was loaded, a counter"),
           number("ecc_uncorrected", &Row::ecc_uncorrected, "1",
                  "memory errors since the driver was loaded, a counter"),
           number("remapped_rows", &Row::remapped_rows, "1", "of the card's memory, in its life"),

@@ -18,8 +18,8 @@ struct DeviceSummary {
   std::string site;
   std::string host;
   std::uint64_t readings = 0;
-  double clock_mhz = -1.0;      ///< mean over readings
-  double power_w = -1.0;        ///< mean over readings
+  double clock_mhz = -1.0;  ///< mean over readings
+  double power_w = -1.0;    ///< mean over readings
   double hottest_c = -1.0;
   std::uint64_t throttled = 0;  ///< readings that showed a throttle for heat, a power brake or in hardware
   std::int64_t throttle = 0;    ///< bits of all readings

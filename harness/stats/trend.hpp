@@ -32,10 +32,11 @@ struct Trend {
 /// Fewest points from which a trend is told at all.
 constexpr std::size_t kLeastPointsForTrend = 16;
 
-/// Robust trend: the median of the slopes between all pairs of points, with an interval from the variance of Kendall's
-/// tau (Sen, Journal of the American Statistical Association 63, 1968). A long series is cut into 64 blocks whose
-/// medians stand for them: outliers and a correlation between neighbours then count little. `series` is in order of
-/// `at`. nullopt below kLeastPointsForTrend points, and when they are too few for that confidence.
+/// Robust trend: the median of the slopes between all pairs of points, with an interval from the variance of
+/// Kendall's tau (Sen, Journal of the American Statistical Association 63, 1968). A long series is cut into
+/// 64 blocks whose medians stand for them: outliers and a correlation between neighbours then count little.
+/// `series` is in order of `at`. nullopt below kLeastPointsForTrend points, and when they are too few for
+/// that confidence.
 [[nodiscard]] std::optional<Trend> robust_trend(std::span<const Point> series, double confidence);
 
 }  // namespace lockstep::stats

@@ -164,7 +164,8 @@ void StallAttribution::Measured::check_path(Candidate& best, double& confidence,
 }
 
 /// A device that was throttled in that very step is why its rank computed for longer.
-void StallAttribution::Measured::check_throttle(Candidate& best, double& confidence, std::uint32_t step) const {
+void StallAttribution::Measured::check_throttle(Candidate& best, double& confidence,
+                                                std::uint32_t step) const {
   if (throttles.empty() || (best.cause != "slow_compute" && best.cause != "slow_host"))
     return;
   std::size_t blamed = 0;

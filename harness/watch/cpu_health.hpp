@@ -10,9 +10,10 @@
 
 namespace lockstep::watch {
 
-/// The processors of this host as Linux shows them: clocks (cpufreq), the kernel's counters of thermal throttling,
-/// temperature (thermal zones, or the sensors of the processors), energy (RAPL, where it may be read) and memory
-/// errors (EDAC). At most 16 CPUs are looked at, spread over all, so that a look stays cheap on large hosts.
+/// The processors of this host as Linux shows them: clocks (cpufreq), the kernel's counters of thermal
+/// throttling, temperature (thermal zones, or the sensors of the processors), energy (RAPL, where it may be
+/// read) and memory errors (EDAC). At most 16 CPUs are looked at, spread over all, so that a look stays cheap
+/// on large hosts.
 class CpuHealth final : public HealthSource {
  public:
   /// `root`: where /sys and /proc are; a test puts its own there.

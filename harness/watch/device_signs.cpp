@@ -43,8 +43,8 @@ constexpr std::array<XidMeaning, 16> kXids{{{13, "graphics engine exception", tr
                                             {120, "error of the card's system processor", false}}};
 
 const XidMeaning* meaning_of(std::int64_t xid) {
-  const auto found =
-      std::find_if(kXids.begin(), kXids.end(), [xid](const XidMeaning& entry) { return entry.number == xid; });
+  const auto found = std::find_if(kXids.begin(), kXids.end(),
+                                  [xid](const XidMeaning& entry) { return entry.number == xid; });
   return found == kXids.end() ? nullptr : &*found;
 }
 
@@ -57,7 +57,7 @@ std::string xid_words(std::int64_t xid) {
 struct Signs {
   std::int64_t uncorrected = 0;  ///< new errors
   std::set<std::int64_t> xids;
-  bool remap_failed = false;     ///< newly
+  bool remap_failed = false;                 ///< newly
   const record::HealthRow* first = nullptr;  ///< that showed any of it
 };
 

@@ -9,13 +9,14 @@
 /// What cards and processors tell of themselves, and what their results tell of them. Internal to this room.
 namespace lockstep::watch {
 
-/// A whole row for every device that showed new uncorrected memory errors, an Xid event or a row of memory that
-/// could not be remapped, with its serial number. Counters are compared with those of the launch's begin.
+/// A whole row for every device that showed new uncorrected memory errors, an Xid event or a row of memory
+/// that could not be remapped, with its serial number. Counters are compared with those of the launch's
+/// begin.
 [[nodiscard]] std::vector<record::IncidentRow> find_device_errors(const LaunchView& view,
                                                                   const LaunchFacts& facts);
 
-/// A whole row for every rank whose computed results failed their checksums (failures of the kind `checksum`):
-/// its device computes wrongly without a word.
+/// A whole row for every rank whose computed results failed their checksums (failures of the kind
+/// `checksum`): its device computes wrongly without a word.
 [[nodiscard]] std::vector<record::IncidentRow> find_silent_corruption(const LaunchView& view,
                                                                       const LaunchFacts& facts);
 

@@ -24,8 +24,7 @@ void HealthLedger::Mean::add(const std::optional<double>& value) {
 HealthLedger::Signature HealthLedger::signature_of(const HealthReading& reading) const {
   return {.throttle = reading.throttle.value_or(0) & kRealThrottle,
           .heat_counted = rose(last_.thermal_ns, reading.thermal_ns),
-          .errors =
-              rose(last_.ecc_uncorrected, reading.ecc_uncorrected) || reading.xid.value_or(0) != 0,
+          .errors = rose(last_.ecc_uncorrected, reading.ecc_uncorrected) || reading.xid.value_or(0) != 0,
           .remap_pending = reading.remap_pending,
           .remap_failed = reading.remap_failed};
 }

@@ -11,17 +11,18 @@ namespace lockstep::watch {
 
 /// Sums the readings of one device up into rows. Pure: the time is an argument (ns, monotonic).
 ///
-/// A row covers more time as the run grows older, 1/512 of its age at least, so that their number grows with the
-/// logarithm of time and a month fits the room of a journal. When a throttle begins or ends, and when an error
-/// shows, a row ends there whatever its length, as long as such rows are few; then nothing is lost either, but the
-/// time is coarser.
+/// A row covers more time as the run grows older, 1/512 of its age at least, so that their number grows with
+/// the logarithm of time and a month fits the room of a journal. When a throttle begins or ends, and when an
+/// error shows, a row ends there whatever its length, as long as such rows are few; then nothing is lost
+/// either, but the time is coarser.
 class HealthLedger {
  public:
-  static constexpr std::uint32_t kRows = 8192;   ///< room that it needs
+  static constexpr std::uint32_t kRows = 8192;    ///< room that it needs
   static constexpr std::uint32_t kEvents = 2048;  ///< rows of them that may end early
   static constexpr std::int64_t kShareOfAge = 512;
 
-  /// Rows that are finished by this reading. `cost_ns`: what it took. leg, rank and device are left to the caller.
+  /// Rows that are finished by this reading. `cost_ns`: what it took. leg, rank and device are left to the
+  /// caller.
   [[nodiscard]] std::vector<record::HealthRow> add(const HealthReading& reading, std::int64_t now_ns,
                                                    std::int64_t cost_ns);
   /// What is left over at the end.

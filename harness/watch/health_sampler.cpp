@@ -62,7 +62,7 @@ struct HealthSampler::Shared {
     static_cast<void>(::prctl(PR_SET_TIMERSLACK, kTimerSlackNs));
     static_cast<void>(::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), kLeastPriority));
     const std::int64_t period_ns = ns_from_seconds(1.0 / options.per_second);
-    for (bool last = false;; ) {
+    for (bool last = false;;) {
       const std::int64_t begin_ns = monotonic_ns();
       look_at_all();
       if (last)

@@ -10,8 +10,8 @@
 
 namespace lockstep::watch {
 
-/// Looks at devices now and then, on a thread of its own with the least priority, off the path of the steps. It
-/// spends at most a hundredth of its time with looking: when looks take long, they become rarer.
+/// Looks at devices now and then, on a thread of its own with the least priority, off the path of the steps.
+/// It spends at most a hundredth of its time with looking: when looks take long, they become rarer.
 ///
 /// Sharp edge: a driver may never answer. Then the thread is left behind when the sampler ends; it keeps the
 /// sources, and adds no row any more.

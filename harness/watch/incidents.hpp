@@ -14,8 +14,8 @@ namespace lockstep::watch {
 [[nodiscard]] bool spoils_only(const std::string& kind);
 
 /// What ended this launch, and what spoilt its data: one row for one cause, and what
-/// devices told of themselves besides. Nothing for a launch that completed with right data on sound devices, or that
-/// somebody interrupted.
+/// devices told of themselves besides. Nothing for a launch that completed with right data on sound devices,
+/// or that somebody interrupted.
 ///
 /// The first death in time is the cause; those after it are its consequences, for mpirun then ends the rest.
 /// Ranks that ended themselves because of others (RankExit) are never a cause. `incident` is 0, 1, ... within

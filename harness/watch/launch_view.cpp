@@ -297,12 +297,14 @@ const record::DeviceRow* LaunchView::device_of(std::uint32_t rank) const {
 
 std::span<const record::HealthRow* const> LaunchView::health_of(const record::DeviceRow& device) const {
   const auto key = std::tie(device.rank, device.device);
-  const auto begin = std::lower_bound(
-      health.begin(), health.end(), key,
-      [](const record::HealthRow* row, const auto& value) { return std::tie(row->rank, row->device) < value; });
-  const auto end = std::upper_bound(
-      begin, health.end(), key,
-      [](const auto& value, const record::HealthRow* row) { return value < std::tie(row->rank, row->device); });
+  const auto begin = std::lower_bound(health.begin(), health.end(), key,
+                                      [](const record::HealthRow* row, const auto& value) {
+                                        return std::tie(row->rank, row->device) < value;
+                                      });
+  const auto end =
+      std::upper_bound(begin, health.end(), key, [](const auto& value, const record::HealthRow* row) {
+        return value < std::tie(row->rank, row->device);
+      });
   return {begin, end};
 }
 

@@ -34,7 +34,7 @@ struct LaunchView {
   std::vector<const record::ProbeRow*> probes;
   std::vector<const record::DeviceRow*> devices;  ///< by rank and device
   std::vector<const record::HealthRow*> health;   ///< by rank, device and time
-  std::map<std::string, GroupParts> groups;  ///< of every group that the graph names
+  std::map<std::string, GroupParts> groups;       ///< of every group that the graph names
   /// UTC = monotonic clock + this, by host, where the evidence tells it.
   std::map<std::string, std::int64_t> utc_offset_ns;
 

@@ -17,8 +17,8 @@ inline constexpr std::int64_t kThrottleHeatHardware = 0x40;
 inline constexpr std::int64_t kThrottlePowerBrake = 0x80;
 inline constexpr std::int64_t kThrottleDisplayClocks = 0x100;
 
-/// Those that mean that something is wrong with cooling or power. A card at its power cap works as it was set,
-/// and an idle one has nothing to do.
+/// Those that mean that something is wrong with cooling or power. A card at its power cap works as it was
+/// set, and an idle one has nothing to do.
 inline constexpr std::int64_t kRealThrottle =
     kThrottleHardware | kThrottleHeatSoftware | kThrottleHeatHardware | kThrottlePowerBrake;
 

@@ -17,9 +17,9 @@ struct ThrottleSpan {
   std::int64_t bits = 0;  ///< real reasons only, see throttle_bits.hpp
 };
 
-/// When the devices of a launch were throttled for a real reason: heat, a power brake, a slowdown in hardware. A row
-/// of health speaks for the time since the row before, so a span is as exact as the rows are close. Also the counter
-/// of time throttled for heat tells, when no reading fell into such a time.
+/// When the devices of a launch were throttled for a real reason: heat, a power brake, a slowdown in
+/// hardware. A row of health speaks for the time since the row before, so a span is as exact as the rows are
+/// close. Also the counter of time throttled for heat tells, when no reading fell into such a time.
 ///
 /// The view must outlive it.
 class Throttles {

@@ -1,5 +1,5 @@
-// A libnvidia-ml.so.1 for machines without a driver. With FAKE_NVML_OLD it is one that lacks what drivers learnt
-// later; with FAKE_NVML_NONE a library that is no NVML at all.
+// A libnvidia-ml.so.1 for machines without a driver. With FAKE_NVML_OLD it is one that lacks what drivers
+// learnt later; with FAKE_NVML_NONE a library that is no NVML at all.
 #include "tests/cuda/fake_nvml.hpp"
 
 #include <cstdio>
@@ -11,7 +11,6 @@
 extern "C" {
 
 lockstep::tests::FakeNvml fake_nvml_state;
-
 }
 
 #ifndef FAKE_NVML_NONE
@@ -176,7 +175,8 @@ int nvmlDeviceGetNvLinkState(void* device, unsigned link, unsigned* active) {
   *active = link < card_of(device).active_links ? 1 : 0;
   return link < 6 ? kSuccess : kInvalidArgument;
 }
-int nvmlDeviceGetNvLinkErrorCounter(void* device, unsigned link, unsigned counter, unsigned long long* errors) {
+int nvmlDeviceGetNvLinkErrorCounter(void* device, unsigned link, unsigned counter,
+                                    unsigned long long* errors) {
   ++state().link_questions;
   if (link >= card_of(device).active_links || counter > 3)
     return kInvalidArgument;

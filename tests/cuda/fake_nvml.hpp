@@ -27,15 +27,15 @@ struct FakeCard {
 
 struct FakeNvml {
   int init_code = 0;
-  int reading_code = 0;    ///< of every question about a reading
+  int reading_code = 0;  ///< of every question about a reading
   int serial_code = 0;
   int register_code = 0;
-  unsigned wait_ms = 0;    ///< each question about the temperature takes so long
+  unsigned wait_ms = 0;  ///< each question about the temperature takes so long
   unsigned cards = 2;
   FakeCard card[2];
-  int initialised = 0;     ///< calls of init less calls of shutdown
-  int event_sets = 0;      ///< made and not freed
-  int readings = 0;        ///< of the temperature
+  int initialised = 0;  ///< calls of init less calls of shutdown
+  int event_sets = 0;   ///< made and not freed
+  int readings = 0;     ///< of the temperature
   int link_questions = 0;
 };
 
