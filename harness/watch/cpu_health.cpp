@@ -105,6 +105,8 @@ CpuHealth::CpuHealth(std::string root) : root_(std::move(root)) {
   find_temperatures();
   find_energies();
   first_ = read(0);
+  for (Energy& energy : energies_)
+    energy.last_uj = -1;  // the time of that reading was none
 }
 
 void CpuHealth::find_files() {
