@@ -44,6 +44,8 @@ int give(Value* to, From from) {
   return kSuccess;
 }
 
+}  // namespace
+
 struct PciInfo {
   char legacy[16];
   unsigned domain, bus, device, device_id, subsystem_id;
@@ -56,8 +58,6 @@ struct EventData {
   unsigned long long data;
   unsigned gpu_instance, compute_instance;
 };
-
-}  // namespace
 
 extern "C" {
 
