@@ -20,6 +20,7 @@ namespace {
 constexpr std::size_t kMostDrifts = 10;
 constexpr std::size_t kMostThrottled = 16;
 constexpr std::size_t kMostTold = 4;
+constexpr std::size_t kMostRuns = 16;
 /// A device takes tens of seconds to warm up: what shorter launches show is noise.
 constexpr double kLeastDriftS = 20.0;
 /// A rank stands out when it computes for so much longer than the median rank over all launches,
@@ -41,8 +42,8 @@ RankPlace place_of(const watch::LaunchView& view, std::uint32_t rank) {
 
 /// Steady steps of one rank in one launch: what drift and slowness are computed from.
 struct RankSteps {
-  std::vector<stats::Point> compute;  ///< begin on the rank's clock in s, time in s
-  std::size_t throttled = 0;
+  std::vector<stats::Point> compute;     ///< begin on the rank's clock in s, time in s
+  std::vector<std::uint32_t> throttled;  ///< steps
   std::int64_t bits = 0;
 };
 
@@ -83,7 +84,8 @@ LaunchFigures figure_launch(const watch::LaunchView& view, const Launch& launch)
             {seconds_from_ns(row->begin_ns - launch.steps.front().rows[row->rank]->begin_ns),
              seconds_from_ns(row->compute_ns)});
       const std::int64_t bits = throttles.empty() ? 0 : throttles.bits(*row);
-      own.throttled += bits != 0 ? 1 : 0;
+      if (bits != 0)
+        own.throttled.push_back(row->step);
       own.bits |= bits;
       any = any || bits != 0;
     }
@@ -129,13 +131,35 @@ void add_drifts(DeviceHealth& health, const std::vector<LaunchFigures>& all, dou
                                .interval = {loss_between(*trend, trend->slope_interval.low),
                                             loss_between(*trend, trend->slope_interval.high)},
                                .steps = own.compute.size(),
-                               .throttled_steps = own.throttled});
+                               .throttled_steps = own.throttled.size()});
     }
   }
   std::stable_sort(health.drifts.begin(), health.drifts.end(),
                    [](const RateDrift& a, const RateDrift& b) { return a.interval.low > b.interval.low; });
   if (health.drifts.size() > kMostDrifts)
     health.drifts.resize(kMostDrifts);
+}
+
+/// Adds the steps of one launch, as runs of consecutive ones.
+void mark(std::string& marked, const record::LegRow& leg, const std::vector<std::uint32_t>& steps) {
+  if (steps.empty() || marked.ends_with("..."))
+    return;
+  auto runs = static_cast<std::size_t>(std::count(marked.begin(), marked.end(), ',') +
+                                       std::count(marked.begin(), marked.end(), ';'));
+  marked += fmt::format("{}round {}{}: ", marked.empty() ? "" : "; ", leg.round + 1,
+                        leg.attempt == 0 ? std::string{} : fmt::format(" attempt {}", leg.attempt + 1));
+  for (std::size_t i = 0; i < steps.size(); ++runs) {
+    std::size_t last = i;
+    while (last + 1 < steps.size() && steps[last + 1] == steps[last] + 1)
+      ++last;
+    if (runs >= kMostRuns) {
+      marked += i == 0 ? "..." : ", ...";
+      return;
+    }
+    marked += i == 0 ? "" : ", ";
+    marked += last == i ? fmt::format("{}", steps[i]) : fmt::format("{}-{}", steps[i], steps[last]);
+    i = last + 1;
+  }
 }
 
 void add_throttled(DeviceHealth& health, const std::vector<LaunchFigures>& all, const plan::Plan& plan) {
@@ -152,10 +176,11 @@ void add_throttled(DeviceHealth& health, const std::vector<LaunchFigures>& all, 
         ThrottledRank& entry = ranks[{leg.name, rank}];
         entry.leg = leg.name;
         entry.steps += figures.steps;
-        entry.throttled += figures.ranks[rank].throttled;
+        entry.throttled += figures.ranks[rank].throttled.size();
+        mark(entry.marked, *figures.launch->leg, figures.ranks[rank].throttled);
         entry.bits |= figures.ranks[rank].bits;
         entry.hottest_c = std::max(entry.hottest_c, figures.hottest_c[rank]);
-        if (entry.throttled == 0 || figures.ranks[rank].throttled > 0)
+        if (entry.throttled == 0 || !figures.ranks[rank].throttled.empty())
           entry.place = figures.places[rank];
       }
     }
@@ -199,7 +224,7 @@ void find_slow(DeviceHealth& health, const std::vector<LaunchFigures>& all) {
     const double usual = stats::median(medians);
     for (std::uint32_t rank = 0; usual > 0.0 && rank < medians.size(); ++rank) {
       ratios[rank].push_back(medians[rank] / usual);
-      ranks[rank].throttled_steps += figures.ranks[rank].throttled;
+      ranks[rank].throttled_steps += figures.ranks[rank].throttled.size();
       ranks[rank].bits |= figures.ranks[rank].bits;
     }
   }

@@ -46,6 +46,7 @@ struct ThrottledRank {
   std::size_t throttled = 0;  ///< of them, with a throttle at the same time
   std::int64_t bits = 0;      ///< reasons, see watch/throttle_bits.hpp
   double hottest_c = -1.0;    ///< -1: not told
+  std::string marked;  ///< those steps: `round 1: 50-99, 120; round 2: 3-5`; cut after the first 16 runs
 };
 
 /// A rank that computes for longer than the others in every launch of the joint leg.

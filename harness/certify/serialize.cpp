@@ -200,6 +200,7 @@ Json devices(const DeviceHealth& health) {
     entry["leg"] = rank.leg;
     entry["steps"] = rank.steps;
     entry["throttled_steps"] = rank.throttled;
+    entry["marked_steps"] = rank.marked;
     entry["reasons"] = watch::throttle_words(rank.bits);
     entry["hottest_c"] = rank.hottest_c < 0.0 ? Json(nullptr) : number(rank.hottest_c);
     json["throttled"].push_back(std::move(entry));

@@ -132,6 +132,7 @@ TEST(DeviceHealth, ThrottledStepsAreCountedByRankAndLeg) {
   EXPECT_EQ(health.throttled[0].steps, 480U);
   EXPECT_EQ(health.throttled[0].bits, watch::kThrottleHeatHardware);
   EXPECT_EQ(health.throttled[0].hottest_c, 92.0);
+  EXPECT_THAT(health.throttled[0].marked, testing::MatchesRegex("round 1: (49|50)-(99|100)"));
   EXPECT_EQ(health.throttled[1].place.rank, 3U);
   ASSERT_NE(health.leg("joint"), nullptr);
   EXPECT_NEAR(static_cast<double>(health.leg("joint")->throttled), 60.0, 2.0) << "steps of both count once";
@@ -142,6 +143,21 @@ TEST(DeviceHealth, ThrottledStepsAreCountedByRankAndLeg) {
   EXPECT_THAT(describe_devices(health),
               Contains(HasSubstr("of 480 steps of leg joint: heat (hardware), up to 92")));
   EXPECT_EQ(certificate.grade, plan::Grade::a_plus) << "steps were as short as ever";
+}
+
+TEST(DeviceHealth, MarkedStepsAreRunsByRound) {
+  Evidence evidence = on_cards();
+  const std::uint32_t first = tests::launch_of(evidence, "joint", 0);
+  const std::uint32_t second = tests::launch_of(evidence, "joint", 1);
+  for (std::uint32_t i = 0; i < 20; ++i)
+    tests::throttle(evidence, second, 2, 10 + 10 * i, 12 + 10 * i, watch::kThrottleHeatHardware);
+  tests::throttle(evidence, first, 2, 200, 204, watch::kThrottleHeatHardware);
+  const DeviceHealth health = certify_it(evidence).metrics.devices;
+  ASSERT_THAT(health.throttled, SizeIs(1));
+  EXPECT_THAT(health.throttled[0].marked, HasSubstr("; round 2: "));
+  EXPECT_TRUE(health.throttled[0].marked.starts_with("round 1: "));
+  EXPECT_TRUE(health.throttled[0].marked.ends_with(", ..."));
+  EXPECT_LE(health.throttled[0].marked.size(), 250U);
 }
 
 TEST(DeviceHealth, ABaselineThatWasThrottledAloneProvesNothing) {
