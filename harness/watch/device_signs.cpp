@@ -115,8 +115,9 @@ IncidentRow begin(const LaunchView& view, const LaunchFacts& facts, const char* 
   return row;
 }
 
+/// Its rank knew of it when it saw it, however long the launch went on.
 void finish(IncidentRow& row, const LaunchView& view) {
-  if (row.detected_utc_ns == 0 || (row.began_utc_ns != 0 && row.detected_utc_ns < row.began_utc_ns))
+  if (row.began_utc_ns != 0)
     row.detected_utc_ns = row.began_utc_ns;
   tell_story(row, view, std::nullopt);
   row.ranks_hit = 1;
