@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 /// NVIDIA's management library: what a card is, and how it fares. It comes with the driver, so it is looked

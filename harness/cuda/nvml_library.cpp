@@ -1,5 +1,7 @@
 #include "harness/cuda/nvml_library.hpp"
 
+#include <initializer_list>
+
 #include <dlfcn.h>
 
 namespace lockstep::cuda::detail {

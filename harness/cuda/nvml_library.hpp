@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 
 /// The functions of NVML that are used, as its reference manual describes them (NVIDIA, NVML API Reference
 /// Guide), declared here because the driver's package alone has the header. Internal to this room.

@@ -121,7 +121,7 @@ std::vector<DeviceSummary> summarize_devices(const record::Evidence& evidence,
     for (const record::DeviceRow* device : view.devices) {
       const std::string& host = view.host_of(device->rank);
       const auto [at, made] =
-          index.try_emplace({host, device->kind, device->uuid, device->pci_bus}, all.size());
+          index.try_emplace(Key{host, device->kind, device->uuid, device->pci_bus}, all.size());
       if (made) {
         Sums& sums = all.emplace_back();
         sums.summary.device = *device;

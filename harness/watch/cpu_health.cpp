@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 #include <system_error>
+#include <utility>
 
 #include "harness/core/text.hpp"
 #include "harness/watch/nvml_health.hpp"
@@ -49,7 +50,7 @@ std::vector<std::string> numbered(const std::string& folder, const std::string& 
       continue;
     const auto [end, error] = std::from_chars(name.data() + prefix.size(), last, number);
     if (error == std::errc{} && end == last)
-      found.emplace_back(number, entry.path());
+      found.emplace_back(number, entry.path().string());
   }
   std::sort(found.begin(), found.end());
   std::vector<std::string> paths;

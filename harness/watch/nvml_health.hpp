@@ -2,6 +2,7 @@
 
 #include <map>
 #include <string>
+#include <utility>
 
 #include "harness/cuda/nvml.hpp"
 #include "harness/watch/health_source.hpp"
