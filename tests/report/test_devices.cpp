@@ -52,7 +52,7 @@ TEST(Devices, AreSummedUpOverLaunches) {
   EXPECT_EQ(hot.new_uncorrected, 0);
   EXPECT_THAT(hot.xids, ElementsAre(63, 94));
   EXPECT_GT(hot.cost_share, 0.0);
-  EXPECT_EQ(devices[0].readings, 4U * 116) << "ranks 0 and 1 are in every launch";
+  EXPECT_EQ(devices[0].readings, 6U * 116) << "ranks 0 and 1 are in every launch";
   EXPECT_EQ(devices[0].throttled, 0U);
 
   const std::string table = device_table(devices, Style{});
