@@ -12,6 +12,7 @@
 #include "harness/app/rank_drills.hpp"
 #include "harness/app/rank_evidence.hpp"
 #include "harness/app/rank_faults.hpp"
+#include "harness/app/rank_health.hpp"
 #include "harness/app/rank_last_words.hpp"
 #include "harness/app/rank_places.hpp"
 #include "harness/app/rank_probes.hpp"
@@ -136,6 +137,7 @@ class RankRun {
     stamp_clock();
     executor_.reset();
     probes_.reset();
+    health_.reset();
     stopped_early_ = done < step_count_;
     if (!stopped_early_)
       journal_->complete();
@@ -268,6 +270,7 @@ class RankRun {
       make_places(places_);
       last_words_.set_folder(places_.journals);
       supervised_.announce_folder(places_.journals);
+      find_health();
       make_journal();
       const DrillTarget self{meta_.leg.leg, rank().value(), meta_.rank.host, meta_.rank.local_rank};
       drills_ = std::make_unique<RankDrills>(plan_, options_.drills, self, options_.first_step, *journal_,
@@ -300,6 +303,17 @@ class RankRun {
                                                  *buffers_, clock_, journal_->recording(),
                                                  &drills_->around(graph_, *validator_), execution);
     probes_ = start_probes(plan_, *topology_, meta_.leg.leg, *journal_, plan_.deadlines.site_map_s);
+    health_ = start_health(plan_, std::move(watched_), meta_.rank, *journal_);
+  }
+
+  void find_health() {
+    watched_ = find_devices(plan_, meta_.rank);
+    meta_.devices = watched_.rows;
+    for (const std::string& warning : watched_.warnings) {
+      log_warning(warning);
+      meta_.provenance.push_back({static_cast<std::int32_t>(meta_.leg.leg),
+                                  static_cast<std::int32_t>(rank().value()), "warning.health", warning});
+    }
   }
 
   /// By hand nobody told the ranks when the launch began: rank 0 says.
@@ -346,7 +360,8 @@ class RankRun {
     const std::uint32_t every = plan_.recovery.checkpoint_steps;
     return {.drills = static_cast<std::uint32_t>(options_.drills.size()),
             .checkpoints = 1 + (every > 0 ? step_count_ / every : 0),  // and what was loaded
-            .probes = probe_rows(plan_, *topology_)};
+            .probes = probe_rows(plan_, *topology_),
+            .health = health_rows(watched_)};
   }
 
   [[nodiscard]] std::vector<watch::OpReach> reaches() const {
@@ -454,6 +469,8 @@ class RankRun {
   std::unique_ptr<step::Executor> executor_;
   std::optional<StopVote> stop_vote_;
   std::unique_ptr<watch::SiteProbes> probes_;
+  WatchedDevices watched_;
+  std::unique_ptr<watch::HealthSampler> health_;
   plan::AttemptSteps steps_;
   std::uint32_t step_count_ = 0;  ///< of this launch
   const char* phase_ = "site map";

@@ -219,6 +219,9 @@ void add_data_check(Metrics& metrics, const record::Evidence& evidence, const pl
     else if (row.kind == "checksum_mismatch")
       add_wrong(data, data.checksum_mismatches,
                 fmt::format("launch {}, rank {}, step {}: {}", row.leg, row.rank, row.step, row.message));
+    else if (row.kind == "checksum")
+      add_wrong(data, data.wrong_results,
+                fmt::format("launch {}, rank {}, step {}: {}", row.leg, row.rank, row.step, row.message));
   }
   for (const record::StepRow& row : evidence.steps)
     if ((row.flags & step::kStepCorrupt) != 0)
@@ -321,6 +324,7 @@ Metrics compute_metrics(const record::Evidence& evidence, const plan::Plan& plan
     break;  // a plan has one joint leg
   }
   add_data_check(metrics, evidence, plan, launches, joint_rounds);
+  metrics.devices = figure_devices(evidence, plan, launches);
   return metrics;
 }
 

@@ -181,6 +181,12 @@ struct Probes {
   bool operator==(const Probes&) const = default;
 };
 
+/// Readings of cards and processors, beside the run.
+struct Health {
+  double per_second = 1.0;  ///< of every device; 0: none
+  bool operator==(const Health&) const = default;
+};
+
 enum class DrillKind {
   kill,     ///< SIGKILL to a rank, or a host that is switched off
   crash,    ///< a rank's segmentation fault
@@ -244,6 +250,7 @@ struct Criteria {
   double site_contribution_min = 0.90;  ///< (joint - the other sites alone) / this site alone
   double effective_time_min = 0.90;     ///< effective-training-time ratio
   double clock_bound_max = 0.05;        ///< bound of the clock error / median step time
+  double rate_drift_max = 0.05;         ///< loss of any rank's compute rate over a launch
   double low_communication_min = 0.95;  ///< compute share of a low-communication scheme, for grade C
   std::uint32_t low_communication_inner_steps = 100;
   bool operator==(const Criteria&) const = default;
@@ -267,6 +274,7 @@ struct Plan {
   Deadlines deadlines;
   Recovery recovery;
   Probes probes;
+  Health health;
   std::vector<Drill> drills;
   Mpi mpi;
   Criteria criteria;

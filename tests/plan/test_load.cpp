@@ -100,6 +100,8 @@ checkpoint_folder = "/scratch"
 checkpoint_bytes_per_parameter = 16
 [probes]
 per_second = 8
+[health]
+per_second = 0.5
 [[drill]]
 kind = "degrade"
 between = ["B", "A"]
@@ -132,6 +134,7 @@ exposed_wan_max = 0.2
 site_contribution_min = 0.3
 effective_time_min = 0.4
 clock_bound_max = 0.6
+rate_drift_max = 0.35
 low_communication_min = 0.5
 low_communication_inner_steps = 7
 )",
@@ -154,6 +157,7 @@ low_communication_inner_steps = 7
   expected.deadlines = {1.5, 2.0, 2.5, 2.75, 3.0, 3.5, 7.0, 1.0, 5.0, 4.0};
   expected.recovery = {RestartPolicy::spare, 7, 0.5, 20, "/scratch", 16.0};
   expected.probes = {8.0};
+  expected.health = {0.5};
   Drill degrade;
   degrade.kind = DrillKind::degrade;
   degrade.leg = "both";
@@ -172,7 +176,7 @@ low_communication_inner_steps = 7
   expected.mpi.mpirun_args = {"--bind-to", "core"};
   expected.mpi.mca = {
       {"btl_tcp_if_include", "eth0"}, {"btl_tcp_eager_limit", "8388608"}, {"mpi_yield_when_idle", "1"}};
-  expected.criteria = {Grade::a_plus, 0.9, 210, 0.9, 0.8, 0.7, 3.0, 2.0, 0.2, 0.3, 0.4, 0.6, 0.5, 7};
+  expected.criteria = {Grade::a_plus, 0.9, 210, 0.9, 0.8, 0.7, 3.0, 2.0, 0.2, 0.3, 0.4, 0.6, 0.35, 0.5, 7};
   EXPECT_EQ(plan, expected);
 }
 
