@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "harness/app/rank_placement.hpp"
 #include "harness/app/rank_wait.hpp"
 #include "harness/compute/facts.hpp"
 #include "harness/plan/plan.hpp"
@@ -23,6 +24,7 @@ struct RankFacts {
   const compute::ComputeFacts& compute;
   const WaitChoice& wait;
   const CoreShare& share;
+  const RankPlacement* placement = nullptr;  ///< nullptr: the plan uses no GPU
   const char* clock_source = "";
   std::string warning;
 };

@@ -13,6 +13,7 @@
 #include "harness/app/rank_evidence.hpp"
 #include "harness/app/rank_faults.hpp"
 #include "harness/app/rank_last_words.hpp"
+#include "harness/app/rank_placement.hpp"
 #include "harness/app/rank_places.hpp"
 #include "harness/app/rank_probes.hpp"
 #include "harness/app/rank_stop.hpp"
@@ -247,6 +248,8 @@ class RankRun {
   /// Steps that one rank may fail at are taken together; between them stand the collective ones.
   void prepare() {
     const auto all = [this](auto work) { together(work, plan_.deadlines.site_map_s); };
+    if (plan::uses_gpus(plan_))
+      take_place();
     all([this] {
       graph_ = workloads::build_transformer(plan_.workload, layout_);
       compute_ = compute::make_compute_backend(choice_, graph_);
@@ -289,6 +292,22 @@ class RankRun {
     probes_ = start_probes(plan_, *topology_, meta_.leg.leg, *journal_, plan_.deadlines.site_map_s);
   }
 
+  /// Before memory is allocated and before a GPU is used.
+  void take_place() {
+    const double deadline_s = plan_.deadlines.site_map_s;
+    together(
+        [this] {
+          place_ = place_rank(look_at_host(),
+                              local_ranks(plan_, leg_, topology_->order, topology_->cards, rank()));
+        },
+        deadline_s);
+    compare_places(*place_, *topology_, deadline_s);
+    if (bind_near_gpu(*place_))
+      place_->facts.push_back({"placement.bound_to", place_->choice.narrower.text()});
+    for (const std::string& warning : place_->choice.warnings)
+      log_warning(warning);
+  }
+
   void make_journal() {
     journal_ = std::make_unique<record::Journal>(record::Journal::create(
         places_.journals + "/" + record::journal_file_name(rank().value()), meta_, step_count_,
@@ -323,6 +342,7 @@ class RankRun {
                           .compute = compute_.facts,
                           .wait = wait_,
                           .share = share,
+                          .placement = place_ ? &*place_ : nullptr,
                           .clock_source = clock_.source(),
                           .warning = warning_});
   }
@@ -387,6 +407,7 @@ class RankRun {
   step::RankLayout layout_;
   std::string warning_;
   step::StepGraph graph_;
+  std::optional<RankPlacement> place_;  ///< of a plan that uses GPUs
   compute::ComputeSetup compute_;
   record::RankMeta meta_;
   RankPlaces places_;

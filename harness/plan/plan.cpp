@@ -154,6 +154,10 @@ std::optional<std::uint32_t> declared_ranks(const Plan& plan, const Leg& leg) {
   return ranks;
 }
 
+bool uses_gpus(const Plan& plan) {
+  return plan.compute.backend == ComputeBackend::cuda || plan.fabric.backend == FabricBackend::nccl;
+}
+
 std::vector<std::string> rehearsal_reasons(const Plan& plan) {
   std::vector<std::string> reasons;
   if (plan.compute.backend == ComputeBackend::paced)

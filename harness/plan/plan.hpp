@@ -266,6 +266,9 @@ struct AttemptSteps {
 [[nodiscard]] std::optional<std::uint32_t> declared_ranks(const Plan& plan, const Leg& leg);
 [[nodiscard]] std::optional<std::uint32_t> declared_ranks(const Plan& plan, SiteId site);
 
+/// Whether each rank needs a GPU, to compute or to communicate.
+[[nodiscard]] bool uses_gpus(const Plan& plan);
+
 /// Why a run of this plan is a rehearsal and no certificate of hardware; empty when it is none.
 [[nodiscard]] std::vector<std::string> rehearsal_reasons(const Plan& plan);
 
