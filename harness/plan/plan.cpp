@@ -155,7 +155,7 @@ std::optional<std::uint32_t> declared_ranks(const Plan& plan, const Leg& leg) {
 }
 
 bool uses_gpus(const Plan& plan) {
-  return plan.compute.backend == ComputeBackend::cuda || plan.fabric.backend == FabricBackend::nccl;
+  return plan.compute.backend == ComputeBackend::cuda || plan.fabric.backend != FabricBackend::mpi;
 }
 
 std::vector<std::string> rehearsal_reasons(const Plan& plan) {
