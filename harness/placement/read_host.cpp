@@ -1,7 +1,6 @@
 #include "harness/placement/read_host.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <memory>

@@ -1,6 +1,11 @@
 #include "harness/placement/read_host.hpp"
 
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
 #include <gmock/gmock.h>
+#include <unistd.h>
 
 #include "harness/core/error.hpp"
 #include "tests/placement/dgx.hpp"
@@ -69,6 +74,16 @@ TEST(ReadHost, ThisHostHasTheCpusOfThisThread) {
   EXPECT_EQ(map.nearness.size(), map.gpus.size());
   EXPECT_THAT(map.nearness, Each(SizeIs(map.nics.size())));
   EXPECT_THAT(hwloc_version(), MatchesRegex("2\\.[0-9]+"));
+}
+
+TEST(ReadHost, AFileCanStandForThisHost) {
+  const std::string path = testing::TempDir() + "lockstep-dgx-" + std::to_string(::getpid()) + ".xml";
+  std::ofstream(path) << DgxXml().text();
+  ::setenv("HWLOC_XMLFILE", path.c_str(), 1);
+  const HostMap map = read_this_host();
+  ::unsetenv("HWLOC_XMLFILE");
+  std::filesystem::remove(path);
+  EXPECT_THAT(map.gpus, SizeIs(8));
 }
 
 }  // namespace
