@@ -58,8 +58,9 @@ TEST_F(DriverGpusTest, AGpuThatCannotBeDescribedIsNotPassedOverInSilence) {
 TEST_F(DriverGpusTest, ThisMachineAnswersOneWayOrTheOther) {
   const DriverGpus found = driver_gpus();
   EXPECT_EQ(found.gpus.empty(), !found.reason.empty());
-  if (std::filesystem::exists("/dev/nvidia0"))
+  if (std::filesystem::exists("/dev/nvidia0")) {
     EXPECT_EQ(found.reason, "");
+  }
 }
 
 }  // namespace
