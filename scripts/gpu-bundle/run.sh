@@ -185,9 +185,14 @@ joined_lines() {
   printf '%s\n' "$text"
 }
 
-# `figure NAME VALUE UNIT [words]`
+# `figure NAME VALUE UNIT [words]`, or an object of JSON on one line that begins with {"figure": and holds plain values
 take_figures() { # $1: check, $2: log
-  local word name value unit rest
+  local word name value unit rest line
+  local plain='("[^"\\]*"|-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?|true|false|null)'
+  local object='^\{"figure": ?'$plain'(, ?"[A-Za-z0-9_.-]+": ?'$plain')*\}$'
+  while read -r line; do
+    [[ $line =~ $object ]] && figures+=("{$(member check "$1"), ${line#\{}")
+  done < <(LC_ALL=C grep -a '^{"figure":[ -~]*}$' "$2")
   while read -r word name value unit rest; do
     [[ $name =~ ^[A-Za-z0-9_.:-]+$ && $value =~ ^-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$ ]] || continue
     figures+=("{$(member check "$1"), $(member name "$name"), \"value\": $value, $(member unit "$unit"), $(member note "$rest")}")

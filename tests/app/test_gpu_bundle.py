@@ -28,8 +28,8 @@ def run(command, **more):
 
 def namespaces():
     """Beginning of a command that runs in namespaces of its own; None where that is forbidden."""
-    for prefix in (["unshare", "--mount", "--pid", "--fork"],
-                   ["unshare", "--map-root-user", "--mount", "--pid", "--fork"]):
+    for prefix in (["unshare", "--mount", "--pid", "--fork", "--kill-child"],
+                   ["unshare", "--map-root-user", "--mount", "--pid", "--fork", "--kill-child"]):
         if run(prefix + ["mount", "-t", "tmpfs", "none", "/mnt"]).returncode == 0:
             return prefix
     return None
@@ -171,7 +171,9 @@ class GpuBundle(unittest.TestCase):
             {"fails.sh": 'printf "a \\"quoted\\" \\\\\\\\ line\\twith \\x01\\xff bytes\\n"; exit 9\n', "hangs.sh": "sleep 60\n",
              "skips.sh": "echo no such card; exit 77\n",
              "works.sh": '[ "$1 $2" = "a b" ] || exit 1\necho "figure some.rate 12.5e3 GFLOP/s of two"\n'
-                         'echo "figure bad.rate twelve GFLOP/s"\n'})
+                         'echo "figure bad.rate twelve GFLOP/s"\n'
+                         """echo '{"figure":"product","m":8192,"rate":1.5e12,"why":"x, y"}'\n"""
+                         """echo '{"figure":"product","rate":nan}'\necho '{"figure":"open","rate":[1'\n"""})
         self.assertEqual(done.returncode, 3)
         self.assertEqual((checks["fails"]["result"], checks["fails"]["reason"]), ("failed", "exit code 9"))
         self.assertIn('a "quoted"', checks["fails"]["log"])
@@ -180,8 +182,9 @@ class GpuBundle(unittest.TestCase):
         self.assertEqual(checks["lost"]["result"], "failed")
         self.assertEqual(checks["works"]["result"], "passed")
         self.assertEqual((result["passed"], result["failed"], result["skipped"]), (1, 3, 1))
-        self.assertEqual([(f["check"], f["name"], f["value"], f["unit"], f["note"]) for f in result["figures"]],
-                         [("works", "some.rate", 12500.0, "GFLOP/s", "of two")])
+        self.assertEqual(result["figures"],
+                         [{"check": "works", "figure": "product", "m": 8192, "rate": 1.5e12, "why": "x, y"},
+                          {"check": "works", "name": "some.rate", "value": 12500.0, "unit": "GFLOP/s", "note": "of two"}])
 
     def test_counts_the_tests_of_a_test_program(self):
         program = ("echo '[==========] Running 4 tests'\n%s\nexit %d\n")
