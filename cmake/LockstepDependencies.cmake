@@ -8,6 +8,7 @@ find_package(CLI11 REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(tomlplusplus REQUIRED IMPORTED_TARGET tomlplusplus)
 pkg_check_modules(sodium REQUIRED IMPORTED_TARGET libsodium)
+pkg_check_modules(hwloc REQUIRED IMPORTED_TARGET hwloc>=2.4)  # where sockets, GPUs and network cards are
 
 # The C++ bindings were removed from the MPI standard and their headers do not survive strict warnings.
 set(MPI_CXX_SKIP_MPICXX ON)

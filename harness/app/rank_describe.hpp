@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "harness/app/rank_placement.hpp"
 #include "harness/app/rank_wait.hpp"
 #include "harness/compute/facts.hpp"
 #include "harness/fabric/fabric_facts.hpp"
@@ -25,6 +26,7 @@ struct RankFacts {
   const fabric::FabricFacts& fabric;
   const WaitChoice& wait;
   const CoreShare& share;
+  const RankPlacement* placement = nullptr;  ///< nullptr: the plan uses no GPU
   const char* clock_source = "";
   std::string warning;
 };

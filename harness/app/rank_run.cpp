@@ -3,6 +3,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -14,6 +15,7 @@
 #include "harness/app/rank_faults.hpp"
 #include "harness/app/rank_health.hpp"
 #include "harness/app/rank_last_words.hpp"
+#include "harness/app/rank_placement.hpp"
 #include "harness/app/rank_places.hpp"
 #include "harness/app/rank_probes.hpp"
 #include "harness/app/rank_stop.hpp"
@@ -54,12 +56,12 @@ class RankRun {
   RankRun(const RankRun&) = delete;
   RankRun& operator=(const RankRun&) = delete;
   ~RankRun() { last_words_.set_journal(nullptr, nullptr); }
-  RankRun(const RankOptions& options, const plan::Plan& plan, const compute::ComputeChoice& choice,
+  RankRun(const RankOptions& options, const plan::Plan& plan, compute::ComputeChoice choice,
           FastClock& clock, watch::Watchdog& watchdog, LastWords& last_words, watch::Supervised& supervised)
       : options_(options),
         plan_(plan),
         leg_(leg_of(plan, options.leg)),
-        choice_(choice),
+        choice_(std::move(choice)),
         clock_(clock),
         watchdog_(watchdog),
         last_words_(last_words),
@@ -256,11 +258,15 @@ class RankRun {
   /// Steps that one rank may fail at are taken together; between them stand the collective ones.
   void prepare() {
     const auto all = [this](auto work) { together(work, plan_.deadlines.site_map_s); };
+    if (plan::uses_gpus(plan_))
+      take_place();
     all([this] {
       graph_ = workloads::build_transformer(plan_.workload, layout_);
+      take_gpu();
       compute_ = compute::make_compute_backend(choice_, graph_);
       fabric_layout_ = fabric::lay_out(plan_.fabric, graph_, layout_);
-      choose_gpu();
+      if (place_ && compute_.backend->memory().on_host())
+        gpu_memory_ = std::make_unique<compute::CudaMemory>(choice_.device);
     });
     meta_.leg = leg_row(plan_, leg_, options_, layout_.ranks());
     agree_on_launch();
@@ -325,15 +331,18 @@ class RankRun {
     meta_.leg.launched_utc_ns = std::stoll(all.front());
   }
 
-  /// The device of this thread, from which the fabric sends.
-  void choose_gpu() {
-    if (!fabric::needs_gpu(plan_.fabric.backend))
+  /// The device on which this rank computes, and from which the fabric sends by this thread.
+  void take_gpu() {
+    if (!place_)
       return;
-    const bool computes_there = !compute_.backend->memory().on_host();
-    const int device =
-        computes_there ? choice_.device : fabric::choose_gpu(topology_->order.local_rank[rank().value()]);
-    cuda::make_current(device);
-    gpu_memory_ = std::make_unique<compute::CudaMemory>(device);
+    if (!place_->choice.gpu)
+      throw InputError({.what = "the plan needs a GPU, and this rank sees none",
+                        .why = place_->gpu_problem,
+                        .suggestion = "use compute.backend = \"cpu\" and fabric.backend = \"mpi\", or run "
+                                      "lockstep doctor to see what each host has",
+                        .file = {}});
+    choice_.device = place_->choice.gpu->ordinal;
+    cuda::make_current(choice_.device);
   }
 
   void make_fabric() {
@@ -345,6 +354,22 @@ class RankRun {
                                                  .machine = topology_->own_card().boot_id,
                                                  .deadline_s = deadline_s});
     enter(RankPhase::set_up, "site map", deadline_s);
+  }
+
+  /// Before memory is allocated and before a GPU is used.
+  void take_place() {
+    const double deadline_s = plan_.deadlines.site_map_s;
+    together(
+        [this] {
+          place_ = place_rank(look_at_host(),
+                              local_ranks(plan_, leg_, topology_->order, topology_->cards, rank()));
+        },
+        deadline_s);
+    compare_places(*place_, *topology_, deadline_s);
+    if (bind_near_gpu(*place_))
+      place_->facts.push_back({"placement.bound_to", place_->choice.narrower.text()});
+    for (const std::string& warning : place_->choice.warnings)
+      log_warning(warning);
   }
 
   void make_journal() {
@@ -383,6 +408,7 @@ class RankRun {
                           .fabric = fabric::describe_fabric(plan_.fabric, fabric_layout_),
                           .wait = wait_,
                           .share = share,
+                          .placement = place_ ? &*place_ : nullptr,
                           .clock_source = clock_.source(),
                           .warning = warning_});
   }
@@ -444,7 +470,7 @@ class RankRun {
   const RankOptions& options_;
   const plan::Plan& plan_;
   const plan::Leg& leg_;
-  const compute::ComputeChoice& choice_;
+  compute::ComputeChoice choice_;
   FastClock& clock_;
   watch::Watchdog& watchdog_;
   LastWords& last_words_;
@@ -454,6 +480,7 @@ class RankRun {
   std::string warning_;
   step::StepGraph graph_;
   fabric::HierarchyPlan fabric_layout_;
+  std::optional<RankPlacement> place_;  ///< of a plan that uses GPUs
   compute::ComputeSetup compute_;
   record::RankMeta meta_;
   RankPlaces places_;
@@ -461,7 +488,7 @@ class RankRun {
   std::unique_ptr<record::Journal> journal_;
   std::unique_ptr<RankDrills> drills_;
   std::optional<Checkpoints> checkpoints_;
-  std::unique_ptr<compute::CudaMemory> gpu_memory_;  // null where the fabric needs none
+  std::unique_ptr<compute::CudaMemory> gpu_memory_;  ///< of a fabric that sends from a GPU while a CPU computes
   std::unique_ptr<step::BufferSet> buffers_;
   std::unique_ptr<fabric::PatternValidator> validator_;
   std::unique_ptr<step::FabricBackend> fabric_;

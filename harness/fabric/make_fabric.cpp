@@ -111,14 +111,12 @@ Made make_nccl(const plan::Fabric& fabric, const FabricNeeds& needs) {
 
 struct Entry {
   plan::FabricBackend backend;
-  bool needs_gpu;
   Made (*make)(const plan::Fabric&, const FabricNeeds&);
 };
 
-constexpr std::array kBackends{Entry{plan::FabricBackend::mpi, false, make_mpi},
-                               Entry{plan::FabricBackend::nccl, true, make_nccl},
-                               Entry{plan::FabricBackend::cuda_aware, true, make_cuda_aware},
-                               Entry{plan::FabricBackend::host_staged, true, make_host_staged}};
+constexpr std::array kBackends{Entry{plan::FabricBackend::mpi, make_mpi}, Entry{plan::FabricBackend::nccl, make_nccl},
+                               Entry{plan::FabricBackend::cuda_aware, make_cuda_aware},
+                               Entry{plan::FabricBackend::host_staged, make_host_staged}};
 
 const Entry& entry_of(plan::FabricBackend backend) {
   const auto* const found = std::find_if(kBackends.begin(), kBackends.end(),
@@ -128,10 +126,6 @@ const Entry& entry_of(plan::FabricBackend backend) {
 }
 
 }  // namespace
-
-bool needs_gpu(plan::FabricBackend backend) {
-  return entry_of(backend).needs_gpu;
-}
 
 HierarchyPlan lay_out(const plan::Fabric& fabric, const step::StepGraph& graph,
                       const step::RankLayout& layout) {
@@ -146,7 +140,7 @@ HierarchyPlan lay_out(const plan::Fabric& fabric, const step::StepGraph& graph,
 }
 
 step::Memory& memory_for(const plan::Fabric& fabric, step::Memory& computes_in, step::Memory* gpu) {
-  if (!needs_gpu(fabric.backend)) {
+  if (!plan::sends_from_gpu(fabric.backend)) {
     if (computes_in.on_host())
       return computes_in;
     throw InputError({.what = std::string("fabric.backend is \"") + to_string(fabric.backend) +
@@ -159,16 +153,6 @@ step::Memory& memory_for(const plan::Fabric& fabric, step::Memory& computes_in, 
     return computes_in;
   LOCKSTEP_EXPECT(gpu != nullptr, "a fabric that sends from a GPU has memory there");
   return *gpu;
-}
-
-int choose_gpu(std::uint32_t local_rank) {
-  const cuda::Detection found = cuda::detect();
-  if (found.state != cuda::DeviceState::ready)
-    throw InputError({.what = "the plan's fabric sends from a GPU, and there is none",
-                      .why = found.reason,
-                      .suggestion = "use fabric.backend = \"mpi\"",
-                      .file = {}});
-  return found.devices[local_rank % found.devices.size()].index;
 }
 
 std::unique_ptr<step::FabricBackend> make_fabric(const plan::Fabric& fabric, const FabricNeeds& needs) {

@@ -12,9 +12,6 @@
 
 namespace lockstep::fabric {
 
-/// Whether it sends from a GPU.
-[[nodiscard]] bool needs_gpu(plan::FabricBackend backend);
-
 /// The graph as the fabric carries it: with the phases of hierarchical all-reduces, where the plan asks for
 /// them. The BufferSet and the fabric are made for its graph.
 [[nodiscard]] HierarchyPlan lay_out(const plan::Fabric& fabric, const step::StepGraph& graph,
@@ -25,10 +22,6 @@ namespace lockstep::fabric {
 /// two do not fit together.
 [[nodiscard]] step::Memory& memory_for(const plan::Fabric& fabric, step::Memory& computes_in,
                                        step::Memory* gpu);
-
-/// The GPU of a rank, as CUDA numbers those that this process may see: one a rank of the host, as far as
-/// there are enough. For compute that chooses none itself. Throws InputError when there is none.
-[[nodiscard]] int choose_gpu(std::uint32_t local_rank);
 
 /// What a fabric is made of besides the plan.
 struct FabricNeeds {

@@ -208,6 +208,14 @@ std::optional<std::uint32_t> declared_ranks(const Plan& plan, const Leg& leg) {
   return ranks;
 }
 
+bool sends_from_gpu(FabricBackend backend) {
+  return backend != FabricBackend::mpi;
+}
+
+bool uses_gpus(const Plan& plan) {
+  return plan.compute.backend == ComputeBackend::cuda || sends_from_gpu(plan.fabric.backend);
+}
+
 std::vector<std::string> rehearsal_reasons(const Plan& plan) {
   std::vector<std::string> reasons;
   if (plan.compute.backend == ComputeBackend::paced)

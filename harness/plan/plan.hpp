@@ -308,6 +308,12 @@ struct AttemptSteps {
 [[nodiscard]] std::optional<std::uint32_t> declared_ranks(const Plan& plan, const Leg& leg);
 [[nodiscard]] std::optional<std::uint32_t> declared_ranks(const Plan& plan, SiteId site);
 
+/// Whether the buffers of this fabric are on a GPU.
+[[nodiscard]] bool sends_from_gpu(FabricBackend backend);
+
+/// Whether each rank needs a GPU, to compute or to communicate.
+[[nodiscard]] bool uses_gpus(const Plan& plan);
+
 /// Why a run of this plan is a rehearsal and no certificate of hardware; empty when it is none.
 [[nodiscard]] std::vector<std::string> rehearsal_reasons(const Plan& plan);
 

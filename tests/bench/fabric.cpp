@@ -23,6 +23,7 @@
 #include "harness/core/error.hpp"
 #include "harness/core/units.hpp"
 #include "harness/cuda/bounded_call.hpp"
+#include "harness/cuda/device.hpp"
 #include "harness/cuda/stream.hpp"
 #include "harness/fabric/make_fabric.hpp"
 #include "harness/fabric/pattern_validator.hpp"
@@ -170,7 +171,7 @@ void measure_interference(const mpi::Communicator& world, const Options& options
 }
 
 int run(const mpi::Communicator& world, const Options& options) {
-  const bool on_gpu = fabric::needs_gpu(options.fabric.backend);
+  const bool on_gpu = plan::sends_from_gpu(options.fabric.backend);
   const std::string reason = on_gpu || options.products ? compute::why_no_cuda(0) : "";
   if (!reason.empty()) {
     if (world.rank() == 0)
@@ -180,7 +181,8 @@ int run(const mpi::Communicator& world, const Options& options) {
   std::unique_ptr<compute::CudaMemory> gpu;
   int device = 0;
   if (on_gpu) {
-    device = fabric::choose_gpu(static_cast<std::uint32_t>(world.rank()));
+    const cuda::Detection found = cuda::detect();
+    device = found.devices[static_cast<std::size_t>(world.rank()) % found.devices.size()].index;
     cuda::make_current(device);
     gpu = std::make_unique<compute::CudaMemory>(device);
   }

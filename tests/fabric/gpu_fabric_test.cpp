@@ -80,7 +80,8 @@ class GpuFabric : public testing::TestWithParam<Choice> {
     plan_.all_reduce = GetParam().all_reduce;
     plan_.piece_mib = 1;
     plan_.share_gpu = true;
-    const int device = choose_gpu(static_cast<std::uint32_t>(world_.rank()));
+    const auto devices = cuda::detect().devices;
+    const int device = devices[static_cast<std::size_t>(world_.rank()) % devices.size()].index;
     cuda::make_current(device);
     memory_ = std::make_unique<compute::CudaMemory>(device);
   }
