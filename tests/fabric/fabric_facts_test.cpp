@@ -100,10 +100,10 @@ TEST(MemoryFor, IsWhereTheFabricSendsFrom) {
 }
 
 TEST(NeedsGpu, AllButMpi) {
-  EXPECT_FALSE(needs_gpu(plan::FabricBackend::mpi));
-  EXPECT_TRUE(needs_gpu(plan::FabricBackend::nccl));
-  EXPECT_TRUE(needs_gpu(plan::FabricBackend::cuda_aware));
-  EXPECT_TRUE(needs_gpu(plan::FabricBackend::host_staged));
+  EXPECT_FALSE(plan::sends_from_gpu(plan::FabricBackend::mpi));
+  EXPECT_TRUE(plan::sends_from_gpu(plan::FabricBackend::nccl));
+  EXPECT_TRUE(plan::sends_from_gpu(plan::FabricBackend::cuda_aware));
+  EXPECT_TRUE(plan::sends_from_gpu(plan::FabricBackend::host_staged));
 }
 
 }  // namespace
