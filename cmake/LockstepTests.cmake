@@ -4,6 +4,16 @@ set(LOCKSTEP_TEST_TIMEOUT 300)
 set(LOCKSTEP_MPI_ENVIRONMENT OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_mpi_yield_when_idle=1
                              ASAN_OPTIONS=detect_leaks=0 OMPI_MCA_btl_vader_single_copy_mechanism=none)
 
+if(LOCKSTEP_PRECOMPILED_HEADERS)
+  lockstep_precompiled(lockstep_test_headers LINK fmt::fmt GTest::gmock
+                       HEADERS ${LOCKSTEP_COMMON_HEADERS} <gmock/gmock.h> <gtest/gtest.h>)
+endif()
+function(lockstep_reuse_test_headers name)
+  if(LOCKSTEP_PRECOMPILED_HEADERS)
+    target_precompile_headers(${name} REUSE_FROM lockstep_test_headers)
+  endif()
+endfunction()
+
 # lockstep_test(NAME SOURCES x.cpp LINK rooms... [TIMEOUT s]): one GoogleTest binary, one ctest entry.
 function(lockstep_test name)
   cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;LINK" ${ARGN})
@@ -12,6 +22,7 @@ function(lockstep_test name)
   endif()
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE ${ARG_LINK} GTest::gmock GTest::gtest_main)
+  lockstep_reuse_test_headers(${name})
   add_test(NAME ${name} COMMAND ${name})
   # An allocation that cannot be is an error to be handled, also under AddressSanitizer.
   set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} ENVIRONMENT "ASAN_OPTIONS=allocator_may_return_null=1")
@@ -26,6 +37,7 @@ function(lockstep_mpi_test name)
   endif()
   add_executable(${name} ${ARG_SOURCES} ${PROJECT_SOURCE_DIR}/tests/mpi/mpi_main.cpp)
   target_link_libraries(${name} PRIVATE ${ARG_LINK} lockstep::mpi GTest::gmock GTest::gtest)
+  lockstep_reuse_test_headers(${name})
   foreach(ranks ${ARG_RANKS})
     add_test(NAME ${name}.np${ranks} COMMAND ${MPIEXEC_EXECUTABLE} --oversubscribe -np ${ranks}
                                              $<TARGET_FILE:${name}>)

@@ -187,6 +187,8 @@ void LegRunner::watch_stalls(Running& running) {
     running.stall =
         fmt::format("step {} has taken {} so far, usually {}", stall->step,
                     format_seconds(seconds_from_ns(stall->length_ns)), format_seconds(stall->usual_s));
+    if (const std::string who = running.journals.who_holds_up(stall->step); !who.empty())
+      running.stall += ": " + who;
     if (!std::exchange(running.stall_told, true))
       note("stall_begin", leg,
            fmt::format("leg {}, round {}: {}", running.row.name, running.row.round + 1, running.stall));

@@ -9,6 +9,7 @@
 #include "harness/core/units.hpp"
 #include "harness/step/stamps.hpp"
 #include "harness/watch/deadlines.hpp"
+#include "harness/watch/standing.hpp"
 
 namespace lockstep::campaign {
 namespace {
@@ -107,6 +108,15 @@ Sight JournalWatch::look() {
     }
   }
   return sight;
+}
+
+std::string JournalWatch::who_holds_up(std::uint32_t step) const {
+  std::vector<watch::RankStanding> ranks;
+  for (const auto& [name, reader] : readers_) {
+    const record::RankRow& rank = reader.meta().rank;
+    ranks.push_back({rank.rank, rank.host, watch::where_it_stands(reader, step)});
+  }
+  return watch::who_holds_up(ranks);
 }
 
 void JournalWatch::find_new() {

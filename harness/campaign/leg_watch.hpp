@@ -62,6 +62,8 @@ class JournalWatch {
  public:
   explicit JournalWatch(std::string folder) : folder_(std::move(folder)) {}
   [[nodiscard]] Sight look();
+  /// Whom this step waits for at this moment, as watch::who_holds_up() tells it.
+  [[nodiscard]] std::string who_holds_up(std::uint32_t step) const;
 
  private:
   void find_new();

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <csignal>
 #include <map>
+#include <set>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -44,41 +46,31 @@ std::map<std::string, std::int64_t> last_signs(const LaunchView& view) {
   return last;
 }
 
-}  // namespace
+/// What was told of a step, or of several, with wrong data.
+struct WrongStep {
+  std::vector<const record::FailureRow*> rows;  ///< by step
+  std::set<std::uint32_t> strayed;              ///< checksum_mismatch names the rank that differs
+  std::set<std::uint32_t> saw;                  ///< wrong_value names a rank that saw it
+  [[nodiscard]] const std::set<std::uint32_t>& named() const { return strayed.empty() ? saw : strayed; }
+};
 
-std::optional<IncidentRow> find_wrong_data(const LaunchView& view, const LaunchFacts& facts) {
-  std::map<std::uint32_t, std::size_t> strayed;  // checksum_mismatch names the rank that differs
-  std::map<std::uint32_t, std::size_t> saw;      // wrong_value names a rank that saw it
-  const record::FailureRow* first = nullptr;
-  for (const record::FailureRow* row : view.failures) {
-    if (row->kind != "wrong_value" && row->kind != "checksum_mismatch")
-      continue;
-    if (first == nullptr || (row->step >= 0 && row->step < first->step))
-      first = row;
-    if (row->rank >= 0)
-      ++(row->kind == "wrong_value" ? saw : strayed)[static_cast<std::uint32_t>(row->rank)];
-  }
-  if (first == nullptr)
-    return std::nullopt;
+IncidentRow wrong_data(const LaunchView& view, const LaunchFacts& facts, const WrongStep& cause) {
   IncidentRow row;
   row.leg = view.leg->leg;
   row.kind = "wrong_data";
-  row.detected_utc_ns = facts.detected_utc_ns;
-  row.step = first->step;
-  row.op = first->op;
-  for (const record::FailureRow* failure : view.failures) {
+  row.step = cause.rows.front()->step;
+  row.op = cause.rows.front()->op;
+  row.first_symptom = cause.rows.front()->message;
+  // The rank that sees it knows at once; sums are compared when the journals are merged.
+  for (const record::FailureRow* failure : cause.rows) {
     if (failure->kind == "wrong_value" && failure->utc_ns > 0 &&
         (row.began_utc_ns == 0 || failure->utc_ns < row.began_utc_ns))
       row.began_utc_ns = failure->utc_ns;
   }
-  if (row.detected_utc_ns == 0)
-    row.detected_utc_ns = row.began_utc_ns;
-  row.first_symptom = first->message;
-  const std::map<std::uint32_t, std::size_t>& named = strayed.empty() ? saw : strayed;
-  std::vector<std::uint32_t> ranks;
-  for (const auto& [rank, count] : named)
-    ranks.push_back(rank);
+  row.detected_utc_ns = row.began_utc_ns > 0 ? row.began_utc_ns : facts.detected_utc_ns;
+  const std::vector<std::uint32_t> ranks(cause.named().begin(), cause.named().end());
   const Place place = place_of(view, ranks);
+  const bool one = ranks.size() == 1;
   row.culprit = place.name;
   if (place.scope == Scope::none || place.scope == Scope::all) {
     row.culprit.clear();
@@ -86,15 +78,51 @@ std::optional<IncidentRow> find_wrong_data(const LaunchView& view, const LaunchF
     row.cause =
         "reduced data were wrong on every rank that checked them: whose part of it was wrong, the "
         "sums do not tell";
+  } else if (cause.strayed.empty()) {
+    row.confidence = 0.7;
+    row.cause = fmt::format("wrong reduced data were seen on {} alone", place.name);
   } else {
-    row.confidence = strayed.empty() ? 0.7 : 0.9;
-    row.cause = strayed.empty()
-                    ? fmt::format("wrong reduced data were seen on {} alone", place.name)
-                    : fmt::format("{} holds other reduced data than most of its group", place.name);
+    row.confidence = 0.9;
+    row.cause =
+        fmt::format("{} {} other reduced data than most of {} group", place.name, one ? "holds" : "hold", one ? "its" : "their");
   }
   tell_story(row, view, std::nullopt);
   row.ranks_hit = static_cast<std::uint32_t>(ranks.size());
   return row;
+}
+
+}  // namespace
+
+bool tells_of_data(const record::FailureRow& row) {
+  return row.kind == "wrong_value" || row.kind == "checksum_mismatch" || row.kind == "checksum";
+}
+
+std::vector<IncidentRow> find_wrong_data(const LaunchView& view, const LaunchFacts& facts) {
+  std::map<std::int32_t, WrongStep> steps;
+  for (const record::FailureRow* row : view.failures) {
+    if (row->kind != "wrong_value" && row->kind != "checksum_mismatch")
+      continue;
+    WrongStep& step = steps[row->step];
+    step.rows.push_back(row);
+    if (row->rank >= 0)
+      (row->kind == "wrong_value" ? step.saw : step.strayed).insert(static_cast<std::uint32_t>(row->rank));
+  }
+  // A rank that is wrong in many steps is one cause; another rank is another one.
+  std::vector<WrongStep> causes;
+  for (auto& [number, step] : steps) {
+    const auto known = std::find_if(causes.begin(), causes.end(), [&](const WrongStep& cause) {
+      return cause.named() == step.named() && cause.strayed.empty() == step.strayed.empty();
+    });
+    if (known == causes.end())
+      causes.push_back(std::move(step));
+    else
+      known->rows.insert(known->rows.end(), step.rows.begin(), step.rows.end());
+  }
+  std::vector<IncidentRow> rows;
+  rows.reserve(causes.size());
+  for (const WrongStep& cause : causes)
+    rows.push_back(wrong_data(view, facts, cause));
+  return rows;
 }
 
 void mark_signals_of_launcher(std::vector<RankEnd>& ends) {

@@ -13,9 +13,13 @@
 /// What single signs of trouble say. Internal to this room.
 namespace lockstep::watch {
 
-/// Whole row for reduced data that were wrong; nullopt when none were.
-[[nodiscard]] std::optional<record::IncidentRow> find_wrong_data(const LaunchView& view,
-                                                                 const LaunchFacts& facts);
+/// Whether the row says that data were wrong, reduced or computed: that is no word about how the launch ended.
+[[nodiscard]] bool tells_of_data(const record::FailureRow& row);
+
+/// Whole rows for reduced data that were wrong, by first step: one for all steps in which the same ranks
+/// were.
+[[nodiscard]] std::vector<record::IncidentRow> find_wrong_data(const LaunchView& view,
+                                                               const LaunchFacts& facts);
 
 /// Marks ends as asked for that a launcher's own SIGTERM and SIGKILL explain: it sends them to all others
 /// once one rank has ended with an error. Such a death is a cause only when it came before those errors, and

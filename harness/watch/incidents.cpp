@@ -39,8 +39,7 @@ class Finder {
   std::vector<IncidentRow> run() {
     if (view_.leg == nullptr)
       return {};
-    if (auto wrong = find_wrong_data(view_, facts_))
-      found_.push_back(std::move(*wrong));
+    found_ = find_wrong_data(view_, facts_);
     for (IncidentRow& row : find_silent_corruption(view_, facts_))
       found_.push_back(std::move(row));
     for (IncidentRow& row : find_device_errors(view_, facts_))
@@ -113,7 +112,7 @@ class Finder {
     }
     const record::FailureRow* first = nullptr;
     for (const record::FailureRow* failure : view_.failures) {
-      const bool own_word = failure->rank >= 0 && failure->utc_ns > 0;
+      const bool own_word = failure->rank >= 0 && failure->utc_ns > 0 && !tells_of_data(*failure);
       if (own_word && (first == nullptr || failure->utc_ns < first->utc_ns))
         first = failure;
     }

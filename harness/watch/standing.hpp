@@ -36,6 +36,21 @@ struct Standing {
 [[nodiscard]] Standing where_it_stands(const record::RankMeta& meta, const step::Recording& recording,
                                        std::uint32_t step);
 
+/// The same from outside, while the rank runs or when it is dead. Not every moment is caught whole: what is
+/// stored meanwhile may show or not.
+[[nodiscard]] Standing where_it_stands(const record::JournalReader& journal, std::uint32_t step);
+
+struct RankStanding {
+  std::uint32_t rank = 0;
+  std::string host;
+  Standing standing;
+};
+/// Whom a step is waiting for, by the standings of the ranks that can be seen; all of one step. The root is
+/// the first communication, in the graph's order, that somebody waits in: ranks enter them in that order.
+/// `2 of 3 ranks wait in bucket3.all_reduce for rank 1 on b1 (computing layer7.up)`; empty when all are
+/// through.
+[[nodiscard]] std::string who_holds_up(const std::vector<RankStanding>& ranks);
+
 /// `step 7: waiting in bucket2.all_reduce for 31.2 s, for ranks 2-3; computing layer1.up for 4.0 s`
 [[nodiscard]] std::string describe(const Standing& standing, std::int64_t now_ns);
 

@@ -2,10 +2,11 @@
 """Faults on purpose, of all kinds, at random steps and victims: are they seen, called by their name, put down to whom they
 were done to, and survived?
 
-Usage: drill_campaign.py LOCKSTEP DRILLS [--seed N] [--kind KIND]..., in the root of the repository. Needs a lab (`lockstep
+Usage: drill_campaign.py LOCKSTEP DRILLS [--seed N] [--kind KIND]... [--keep FOLDER], in the root of the repository. Needs a lab (`lockstep
 lab check`). Six ranks on six hosts in three sites train jointly, up to four drills a round: from a fault that ends a launch
 they go on from their checkpoint, on the same hosts. What that cannot cure comes last in its round. Prints a table by kind, then
-what was missed. --kind: only these, such as "kill rank".
+what was missed (told when it is seen, too). --kind: only these, such as "kill rank". --keep FOLDER: there the evidence of
+each run in which something was missed stays.
 
 Exit 1 unless every fault was seen, 98 of 100 called rightly, 97 of 100 put down rightly, none wrongly with a confidence of 0.8
 or more, and nothing is left of any lab.
@@ -15,6 +16,7 @@ import collections
 import json
 import pathlib
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -169,6 +171,7 @@ def main():
     parser.add_argument("drills", type=int)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--kind", action="append", choices=KINDS)
+    parser.add_argument("--keep", type=pathlib.Path)
     options = parser.parse_args()
     lockstep, count, seed = options.lockstep, options.drills, options.seed
     kinds = options.kind or KINDS
@@ -182,6 +185,8 @@ def main():
         batch = rounds[first:first + ROUNDS_A_RUN]
         with tempfile.TemporaryDirectory() as folder:
             results = run(lockstep, batch, folder)
+            if options.keep and not all(result["kind_right"] and result["culprit_right"] for result in results):
+                shutil.copytree(folder, options.keep / f"run-{first // ROUNDS_A_RUN}")
         for (kind, drill), result in zip([drill for one in batch for drill in one], results):
             done += 1
             sure_and_wrong = result["detected"] and not result["culprit_right"] and confidence_of(result) >= SURE
@@ -197,6 +202,7 @@ def main():
                 row["slowest"] = max(row["slowest"], result["detection_s"])
             if not (result["kind_right"] and result["culprit_right"]):
                 missed.append(f"{kind}: {drill}: {result['detected_as'] or 'not seen'}")
+                print(f"missed: {missed[-1]}", file=sys.stderr, flush=True)
         print(f"{done} of {count} drills after {time.monotonic() - begin:.0f} s", file=sys.stderr, flush=True)
     total = collections.Counter()
     print(f"seed {seed}, {count} drills in {len(rounds)} rounds of {STEPS} + {WARMUP} steps, 6 ranks on 6 hosts in 3 sites\n")

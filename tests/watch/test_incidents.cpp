@@ -294,6 +294,31 @@ TEST(Incidents, WrongDataNamesTheRankThatDiffers) {
   EXPECT_GE(row.confidence, 0.9);
 }
 
+TEST(Incidents, WrongDataOfDifferentRanksAreDifferentIncidents) {
+  Evidence evidence = make_launch({});
+  for (const auto& [rank, step] : {std::pair{3, 4}, {5, 9}, {3, 12}}) {
+    add_failure(evidence, rank, "checksum_mismatch", "other reduced data", 0);
+    evidence.failures.back().step = step;
+  }
+  const std::vector<IncidentRow> rows = find_incidents(view_of(evidence, 0), {});
+  ASSERT_EQ(rows.size(), 2U);
+  EXPECT_EQ(rows[0].culprit, "rank 3 on a2");
+  EXPECT_EQ(rows[0].step, 4);
+  EXPECT_EQ(rows[1].culprit, "rank 5 on b1");
+  EXPECT_EQ(rows[1].step, 9);
+}
+
+TEST(Incidents, WrongDataBeforeADeathAreNotItsFirstSign) {
+  Evidence evidence = stuck_rank();
+  add_failure(evidence, 3, "wrong_value", "1 wrong value in bucket0", 1);
+  add_failure(evidence, 5, "transport", "bucket0.all_reduce of step 12: connection reset", 2'000'000'000);
+  const std::vector<IncidentRow> rows = find_incidents(view_of(evidence, 0), {});
+  ASSERT_EQ(rows.size(), 2U);
+  EXPECT_EQ(rows[1].kind, "wrong_data");
+  EXPECT_EQ(rows[1].detected_utc_ns, rows[1].began_utc_ns) << "who sees it knows at once";
+  EXPECT_GT(rows[0].detected_utc_ns, rows[1].detected_utc_ns + 1'000'000'000);
+}
+
 TEST(Incidents, WrongDataOnEveryRankNamesNobody) {
   Evidence evidence = make_launch({});
   for (std::int32_t rank = 0; rank < 8; ++rank)

@@ -107,5 +107,35 @@ TEST_F(StandingTest, ManyRanksAreNamedShortly) {
   EXPECT_NE(told(3 * kSecond).find("33, and 83 more"), std::string::npos) << told(3 * kSecond);
 }
 
+TEST(WhoHoldsUp, NamesWhoNeverEnteredTheFirstCommunicationThatSomebodyWaitsIn) {
+  const OpUnderWay reduce{1, "reduce", kSecond, {1, 2}};
+  const OpUnderWay tail{3, "tail", kSecond, {2}};
+  std::vector<RankStanding> ranks{{0, "a1", {.step = 7, .begun_ns = kSecond, .waiting = {reduce}}},
+                                  {1, "b1", {.step = 7, .begun_ns = kSecond, .waiting = {tail, reduce}}},
+                                  {2, "c1", {.step = 7, .begun_ns = kSecond, .next = 1}},
+                                  {3, "c2", {.step = 7, .begun_ns = kSecond, .next = 1}}};
+  ranks[2].standing.computing = OpUnderWay{0, "gemm", kSecond, {}};
+  EXPECT_EQ(who_holds_up(ranks), "2 of 3 ranks wait in reduce for rank 2 on c1 (computing gemm)")
+      << "rank 3 is in none of it";
+  ranks[2].standing = {.step = 7};
+  EXPECT_EQ(who_holds_up(ranks), "2 of 3 ranks wait in reduce for rank 2 on c1 (before step 7)");
+}
+
+TEST(WhoHoldsUp, TellsATransferFromAnAbsence) {
+  const Standing inside{.step = 7, .begun_ns = kSecond, .waiting = {{1, "reduce", kSecond, {0, 1}}}};
+  const Standing past{.step = 7, .begun_ns = kSecond, .next = 3};
+  EXPECT_EQ(who_holds_up({{0, "a1", inside}, {1, "b1", inside}}), "all 2 ranks are in reduce");
+  EXPECT_EQ(who_holds_up({{0, "a1", inside}, {1, "b1", past}}), "1 of 2 ranks are still in reduce");
+}
+
+TEST(WhoHoldsUp, NamesWhoComputesWhileNobodyWaits) {
+  Standing computing{.step = 7, .begun_ns = kSecond};
+  computing.computing = OpUnderWay{0, "gemm", kSecond, {}};
+  const Standing through{.step = 7, .begun_ns = kSecond, .ended = true};
+  EXPECT_EQ(who_holds_up({{0, "a1", through}, {1, "b1", computing}}),
+            "not through, and waiting for nobody: rank 1 on b1 (computing gemm)");
+  EXPECT_EQ(who_holds_up({{0, "a1", through}, {1, "b1", through}}), "");
+}
+
 }  // namespace
 }  // namespace lockstep::watch
