@@ -196,7 +196,7 @@ class RankRun {
     const std::int64_t begin_ns = clock_.now_ns();
     extend(begin_ns, deadlines_->step_ns());
     const std::uint32_t flags = step < steps_.warmup ? step::kStepWarmup : 0U;
-    const step::StepResult result = executor_->run_step(step, flags | drills_->flags(step));
+    const step::StepResult result = execute(step, flags | drills_->flags(step));
     if (result.status != step::StepStatus::completed)
       give_up(step, result);
     for (const step::Corruption& corruption : result.corruptions)
@@ -207,6 +207,19 @@ class RankRun {
     deadlines_->see_step(end_ns - begin_ns, executor_->comm_times_ns());
     // Until the next step there is the vote, in which another rank may still be on its way through this one.
     extend(end_ns, deadlines_->step_ns());
+  }
+
+  /// Where the fabric and the compute backend tell what failed, the result says it. What is thrown comes from
+  /// a device on which the known pattern could not be planted or looked for.
+  [[nodiscard]] step::StepResult execute(std::uint32_t step, std::uint32_t flags) {
+    try {
+      return executor_->run_step(step, flags);
+    } catch (const RunError& error) {
+      last_words_.say_and_end({.kind = "device",
+                               .message = fmt::format("step {}: {}", step, error.what()),
+                               .step = static_cast<std::int32_t>(step)},
+                              RankExit::device);
+    }
   }
 
   /// A job that cannot save its work ends here, as it would lose more and more of it.
@@ -263,8 +276,9 @@ class RankRun {
     all([this] {
       graph_ = workloads::build_transformer(plan_.workload, layout_);
       take_gpu();
-      compute_ = compute::make_compute_backend(choice_, graph_);
       fabric_layout_ = fabric::lay_out(plan_.fabric, graph_, layout_);
+      choice_.fabric_bytes = fabric_layout_.graph.memory_bytes() - graph_.memory_bytes();
+      compute_ = compute::make_compute_backend(choice_, graph_);
       if (place_ && compute_.backend->memory().on_host())
         gpu_memory_ = std::make_unique<compute::CudaMemory>(choice_.device);
     });
@@ -345,13 +359,19 @@ class RankRun {
     cuda::make_current(choice_.device);
   }
 
+  /// Equal for the ranks of one kernel, which share its GPUs.
+  [[nodiscard]] std::string machine() const {
+    const topology::RankCard& card = topology_->own_card();
+    return card.boot_id.empty() ? card.host : card.boot_id;
+  }
+
   void make_fabric() {
     const double deadline_s = plan_.deadlines.site_map_s;
     enter(RankPhase::set_up, "set-up of the fabric", fabric::set_up_allowance_s(plan_.fabric, deadline_s));
     fabric_ = fabric::make_fabric(plan_.fabric, {.layout = fabric_layout_,
                                                  .leg = topology_->leg,
                                                  .memory = buffers_->memory(),
-                                                 .machine = topology_->own_card().boot_id,
+                                                 .machine = machine(),
                                                  .deadline_s = deadline_s});
     enter(RankPhase::set_up, "site map", deadline_s);
   }

@@ -69,10 +69,11 @@ bool find_unusable(const GpuMachine& machine, std::vector<Finding>& found) {
   return true;
 }
 
-void find_unequal_count(const GpuMachine& machine, std::vector<Finding>& found) {
+/// `shared`: the plan lets several ranks have one GPU.
+void find_unequal_count(const GpuMachine& machine, bool shared, std::vector<Finding>& found) {
   const HostFacts& facts = *machine.facts;
   const std::size_t usable = facts.gpus_usable;
-  if (usable == machine.slots)
+  if (usable == machine.slots || (shared && usable > 0 && usable < machine.slots))
     return;
   const std::string of_all = usable == facts.gpus.size()
                                  ? std::string()
@@ -142,7 +143,7 @@ std::vector<Finding> gpu_findings(const DoctorInput& input) {
   for (const GpuMachine& machine : machines_of(input.survey)) {
     if (!find_unusable(machine, found))
       continue;
-    find_unequal_count(machine, found);
+    find_unequal_count(machine, input.plan.fabric.share_gpu, found);
     find_far_cores(machine, found);
     find_visible_problem(machine, found);
   }

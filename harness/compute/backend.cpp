@@ -40,6 +40,7 @@ ComputeSetup make_cuda(const ComputeChoice& choice, const step::StepGraph& graph
   options.device = choice.device;
   options.cache_folder = default_cache_folder();
   options.capture = capture_mode(choice.compute.graphs);
+  options.fabric_bytes = choice.fabric_bytes;
   ComputeSetup setup;
   setup.backend = make_cuda_backend(graph, options, setup.facts);
   return setup;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
 
 #include "harness/compute/facts.hpp"
@@ -18,8 +19,9 @@ struct ComputeSetup {
 /// What is settled before MPI_Init, because it starts processes and loads a library.
 struct ComputeChoice {
   plan::Compute compute;
-  KernelReport kernel;  ///< meaningful for the cpu backend only
-  int device = 0;       ///< cuda: as CUDA numbers the devices that this process may see
+  KernelReport kernel;             ///< meaningful for the cpu backend only
+  int device = 0;                  ///< cuda: as CUDA numbers the devices that this process may see
+  std::uint64_t fabric_bytes = 0;  ///< cuda: of buffers that the fabric adds to the graph's on the device
 };
 
 /// Chooses the kernel that the plan's backend needs (cpu), or nothing. Throws InputError and RunError as

@@ -35,10 +35,11 @@ struct Current {
   explicit Current(int device) { cuda::make_current(device); }
 };
 
-DeviceLimits limits_of(const cuda::DeviceInfo& device) {
+DeviceLimits limits_of(const cuda::DeviceInfo& device, std::uint64_t fabric_bytes) {
   DeviceLimits limits;
   limits.free_bytes = cuda::memory_state().free_bytes;
   limits.l2_bytes = device.l2_bytes;
+  limits.fabric_bytes = fabric_bytes;
   return limits;
 }
 
@@ -65,7 +66,7 @@ class CudaBackend final : public step::ComputeBackend {
         device_(chosen_device(options.device)),
         current_(options.device),
         memory_(options.device),
-        limits_(limits_of(device_)),
+        limits_(limits_of(device_, options.fabric_bytes)),
         plan_(plan_device(graph, limits_)),
         checks_(graph, library_, options.device, limits_.workspace_bytes),
         product_of_(graph.ops.size(), nullptr) {
@@ -168,6 +169,7 @@ class CudaBackend final : public step::ComputeBackend {
     note("cublaslt.file", cuda::cublaslt_path());
     note("memory.buffers", gib(plan_.buffer_bytes));
     note("memory.rotation", gib(plan_.rotation_bytes));
+    note("memory.fabric", gib(plan_.fabric_bytes));
     note("memory.free", gib(limits_.free_bytes));
     note("clock.error_ns", std::to_string(queue_->clock().error_ns(0.0)));
     note("checked_products", std::to_string(checks_.checkable()));

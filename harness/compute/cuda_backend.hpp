@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -17,6 +19,7 @@ struct CudaOptions {
       16;  ///< algorithms that are tried for each product; 1: the heuristic's favourite, unmeasured
   double search_budget_s = 1.0;      ///< for each product
   std::size_t checked_products = 8;  ///< in a step whose products are checked
+  std::uint64_t fabric_bytes = 0;    ///< of buffers that the fabric adds to the graph's
 };
 
 /// Why this process cannot use `device`, in one line; empty when it can.

@@ -31,7 +31,7 @@ struct CheckedProduct {
 /// The device side: two thin products for each check, one with a row of ones, and the comparison on the host.
 class CudaChecks {
  public:
-  /// Prepares `most` products at a time, or fewer when the graph has not so many.
+  /// `graph` and `library` outlive it. The device is the current one.
   CudaChecks(const step::StepGraph& graph, const cuda::BlasLt& library, int device,
              std::uint64_t workspace_bytes);
 

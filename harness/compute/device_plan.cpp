@@ -80,14 +80,15 @@ DevicePlan plan_device(const step::StepGraph& graph, const DeviceLimits& limits)
   DevicePlan plan;
   plan.workspace_bytes = limits.workspace_bytes;
   plan.reserve_bytes = limits.reserve_bytes;
+  plan.fabric_bytes = limits.fabric_bytes;
   for (const step::Buffer& buffer : graph.buffers)
     plan.buffer_bytes += rounded(buffer.bytes());
   if (plan.total_bytes() > limits.free_bytes) {
     throw InputError(
         {.what = fmt::format("the workload needs {} on each GPU, and {} are free", gib(plan.total_bytes()),
                              gib(limits.free_bytes)),
-         .why = fmt::format("{}; workspace {}, reserve {}", parts_of(graph), gib(plan.workspace_bytes),
-                            gib(plan.reserve_bytes)),
+         .why = fmt::format("{}; workspace {}, reserve {}, the fabric's buffers {}", parts_of(graph),
+                            gib(plan.workspace_bytes), gib(plan.reserve_bytes), gib(plan.fabric_bytes)),
          .suggestion =
              "use a smaller model or sequence, more tensor-parallel ranks, or a narrower workload.dtype",
          .file = {}});

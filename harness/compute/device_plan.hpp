@@ -15,6 +15,7 @@ struct DeviceLimits {
   std::uint64_t workspace_bytes = std::uint64_t{64} << 20;  ///< of cuBLASLt; NVIDIA asks for 32 MiB on Hopper
   /// Left for the context's growth, kernels that are loaded, NCCL's buffers and who else uses the card.
   std::uint64_t reserve_bytes = std::uint64_t{1} << 30;
+  std::uint64_t fabric_bytes = 0;  ///< buffers that the fabric adds to the graph's
 };
 
 /// Extra copies of a buffer that products read and nothing writes: they are taken in turns, so that the
@@ -29,9 +30,10 @@ struct DevicePlan {
   std::uint64_t rotation_bytes = 0;
   std::uint64_t workspace_bytes = 0;
   std::uint64_t reserve_bytes = 0;
+  std::uint64_t fabric_bytes = 0;
   std::vector<Rotation> rotations;
   [[nodiscard]] std::uint64_t total_bytes() const {
-    return buffer_bytes + rotation_bytes + workspace_bytes + reserve_bytes;
+    return buffer_bytes + rotation_bytes + workspace_bytes + reserve_bytes + fabric_bytes;
   }
 };
 

@@ -26,13 +26,14 @@ __device__ inline unsigned narrow(float value, int fraction_bits, int exponent_b
                                   int sign_bit) {
   const unsigned bits = __float_as_uint(value);
   const unsigned magnitude = bits & 0x7fffffffU;
-  const int exponent = static_cast<int>(magnitude >> 23) - 127;
+  const bool subnormal = magnitude < 0x800000U;  // of fp32: its exponent is that of the least normal number
+  const int exponent = subnormal ? -126 : static_cast<int>(magnitude >> 23) - 127;
   const int least = 1 - exponent_bias;
   unsigned wide = magnitude;
   int shift = 23 - fraction_bits;
   unsigned offset = static_cast<unsigned>(127 - exponent_bias) << fraction_bits;
   if (exponent < least) {  // below the format's normal numbers: its steps are all alike
-    wide = (magnitude & 0x7fffffU) | (exponent > -127 ? 0x800000U : 0U);
+    wide = (magnitude & 0x7fffffU) | (subnormal ? 0U : 0x800000U);
     shift += least - exponent;
     offset = 0;
   }

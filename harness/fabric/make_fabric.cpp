@@ -99,10 +99,12 @@ Made make_nccl(const plan::Fabric& fabric, const FabricNeeds& needs) {
   const std::vector<cuda::NcclSetting> settings = cuda::nccl_settings_of_this_process();
   nccl.obstacle =
       nccl_obstacle(settings, connections != nullptr ? connections : "", !needs.layout.ops.empty());
-  // NCCL tells hosts apart by this where it is set, and so do we.
-  const std::string host_id = cuda::value_of(settings, "NCCL_HOSTID");
-  nccl.gpu = [&] { return (host_id.empty() ? needs.machine : host_id) + " " + cuda::current_device_id(); };
+  // By the machine itself: ranks with an NCCL_HOSTID each hide from NCCL that they share a GPU.
+  nccl.gpu = [&] { return needs.machine + " " + cuda::current_device_id(); };
   nccl.share_gpu = fabric.share_gpu;
+  // On different ranks phases of different pieces begin in different orders.
+  if (!needs.layout.ops.empty())
+    nccl.order = NcclFabric::Order::within_groups;
   nccl.settings.most_ctas = static_cast<int>(fabric.nccl_ctas);
   nccl.make_queue = make_queue;
   nccl.deadline_s = needs.deadline_s;

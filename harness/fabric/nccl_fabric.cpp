@@ -39,8 +39,8 @@ cuda::NcclType nccl_type(step::Dtype dtype) {
 }
 
 NcclFabric::NcclFabric(const step::StepGraph& graph, RankId self,
-                       std::vector<std::optional<NcclGroup>> groups, step::Memory& memory)
-    : groups_(std::move(groups)), memory_(memory) {
+                       std::vector<std::optional<NcclGroup>> groups, step::Memory& memory, Order order)
+    : groups_(std::move(groups)), memory_(memory), order_(order), held_up_(groups_.size(), false) {
   LOCKSTEP_EXPECT(groups_.size() == graph.groups.size(), "the communicators are of another graph");
   const std::vector<OpId> ops = graph.comm_ops();
   for (const OpId id : ops) {
@@ -190,12 +190,22 @@ void NcclFabric::enter(Ticket ticket) {
 }
 
 void NcclFabric::advance() {
-  while (!turn_.empty() && !broken_ && slots_[turn_.front()].stage != Stage::failed) {
-    const Ticket ticket = turn_.front();
-    enter(ticket);
-    if (slots_[ticket].stage != Stage::on_the_stream)
-      return;  // also after a failure: what other ranks entered in this order cannot be left out here
-    turn_.erase(turn_.begin());
+  std::fill(held_up_.begin(), held_up_.end(), false);
+  for (std::size_t i = 0; i < turn_.size() && !broken_;) {
+    const Ticket ticket = turn_[i];
+    const Slot& slot = slots_[ticket];
+    const std::size_t group = slot.comm.group.value();
+    if (!held_up_[group] && slot.stage != Stage::failed)
+      enter(ticket);
+    if (slot.stage == Stage::on_the_stream) {
+      turn_.erase(turn_.begin() + static_cast<std::ptrdiff_t>(i));
+      continue;
+    }
+    // Also after a failure: what other ranks entered in this order cannot be left out here.
+    if (order_ == Order::across_groups)
+      return;
+    held_up_[group] = true;
+    ++i;
   }
 }
 

@@ -33,19 +33,26 @@ struct NcclGroup {
 /// | barrier        | ncclAllReduce of one element (NCCL has no barrier)                                  |
 ///
 /// Each group has a communicator and a stream of its own, so that a long reduction between sites does not
-/// hold up a short one inside a site. Operations are entered one after the other in the order of start(),
-/// also across groups, as NCCL asks of concurrent communicators: the next one is entered when NCCL has put
-/// the one before on its stream. An operation is complete when the mark behind it is reached; until then each
-/// look also asks NCCL for asynchronous errors.
+/// hold up a short one inside a site. Operations are entered in the order of start(), which Order makes more
+/// precise: the next one is entered when NCCL has put the one before on its stream. An operation is complete
+/// when the mark behind it is reached; until then each look also asks NCCL for asynchronous errors.
 ///
 /// Sharp edge: a peer's death may raise no error (nccl#279); the executor's deadlines are what ends the wait.
 /// After a failure call abandon() and end the process.
 class NcclFabric final : public step::FabricBackend {
  public:
+  /// What waits for what before it is entered.
+  enum class Order {
+    across_groups,  ///< for all before it, as NCCL asks of concurrent communicators: all ranks have one order
+    /// For those of its group alone, where ranks have one order in each group only, as in the phases of a
+    /// hierarchy. A communicator connects its ranks when an algorithm is first used, and stays in progress
+    /// until all of them have come to that operation: two groups that wait for each other would never end.
+    within_groups,
+  };
   /// `groups`: by GroupId, empty for a group that no op uses. `memory`: of the device, for what a barrier
   /// sends; outlives it. Throws CudaError.
   NcclFabric(const step::StepGraph& graph, RankId self, std::vector<std::optional<NcclGroup>> groups,
-             step::Memory& memory);
+             step::Memory& memory, Order order = Order::across_groups);
   /// Takes leave of the other ranks when all went well, else aborts; waits a few seconds at most.
   ~NcclFabric() override;
   NcclFabric(const NcclFabric&) = delete;
@@ -85,9 +92,11 @@ class NcclFabric final : public step::FabricBackend {
   std::optional<cuda::NcclCommunicator> parent_;
   std::vector<std::optional<NcclGroup>> groups_;
   step::Memory& memory_;
+  Order order_;
   std::byte* scratch_ = nullptr;
   std::vector<Slot> slots_;
-  std::vector<Ticket> turn_;  // tickets that are not yet on their stream, in order of start()
+  std::vector<Ticket> turn_;   // tickets that are not yet on their stream, in order of start()
+  std::vector<bool> held_up_;  // by GroupId, while turn_ is looked through
   Ticket next_slot_ = 0;
   std::size_t left_behind_ = 0;
   bool broken_ = false;  // an operation has failed

@@ -122,7 +122,7 @@ std::unique_ptr<NcclFabric> meet_in_nccl(const NcclNeeds& needs) {
   agree(needs.leg, agree_s, [&] {
     groups = split_all(needs, *all);
     const RankId self(static_cast<std::uint32_t>(needs.leg.rank()));
-    fabric = std::make_unique<NcclFabric>(needs.graph, self, std::move(groups), needs.memory);
+    fabric = std::make_unique<NcclFabric>(needs.graph, self, std::move(groups), needs.memory, needs.order);
     fabric->keep(std::move(*all));
     all.reset();
   });

@@ -24,6 +24,7 @@ struct NcclNeeds {
   /// Machine and bus id of this rank's GPU; equal texts are the same GPU.
   std::function<std::string()> gpu{};
   bool share_gpu = false;
+  NcclFabric::Order order = NcclFabric::Order::across_groups;
   cuda::NcclSettings settings{};
   /// Makes the queue of a group, with a mark for each communication of the graph.
   std::unique_ptr<cuda::Queue> (*make_queue)(std::size_t marks) = nullptr;

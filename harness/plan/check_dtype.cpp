@@ -51,10 +51,10 @@ void check_dtype(const Draft& draft) {
            "the cpu backend multiplies in f32 only",
            "set workload.dtype = \"f32\", or use \"cuda\" or \"paced\"");
   const bool narrow = dtype != WorkloadDtype::tf32;
-  if (narrow && plan.workload.tensor_parallel > 1 && plan.fabric.backend == FabricBackend::mpi)
+  if (narrow && plan.workload.tensor_parallel > 1 && plan.fabric.backend != FabricBackend::nccl)
     refuse(draft.place("workload.dtype"),
-           given + fmt::format(", workload.tensor_parallel {} and fabric.backend \"mpi\"",
-                               plan.workload.tensor_parallel),
+           given + fmt::format(", workload.tensor_parallel {} and fabric.backend \"{}\"",
+                               plan.workload.tensor_parallel, to_string(plan.fabric.backend)),
            "tensor-parallel ranks add up 16-bit activations, and MPI has no sum of those",
            "set fabric.backend = \"nccl\", or workload.tensor_parallel = 1");
   if (dtype == WorkloadDtype::fp8)

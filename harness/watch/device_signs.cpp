@@ -138,11 +138,13 @@ std::vector<IncidentRow> find_device_errors(const LaunchView& view, const Launch
                                });
     IncidentRow row = begin(view, facts, "device_error");
     const std::string& host = view.host_of(device->rank);
-    row.culprit = device->kind == "cpu" && !host.empty() ? "host " + host : rank_name(view, device->rank);
+    const bool of_host = device->kind == "cpu" && !host.empty();  // its name says so
+    row.culprit = of_host ? "host " + host : rank_name(view, device->rank);
     row.confidence = only_programs ? 0.5 : 0.95;
     row.step = step_at(view, device->rank, signs.first->end_ns);
     row.began_utc_ns = view.to_utc_ns(device->rank, signs.first->end_ns).value_or(0);
-    row.cause = fmt::format("{} of {} told of {}", device_name(view, device), row.culprit, words_of(signs));
+    row.cause = fmt::format("{}{} told of {}", device_name(view, device), of_host ? "" : " of " + row.culprit,
+                            words_of(signs));
     if (only_programs)
       row.cause += "; a program's own fault can bring that about";
     row.first_symptom = row.cause;
@@ -182,9 +184,10 @@ std::vector<IncidentRow> find_silent_corruption(const LaunchView& view, const La
     row.step = seen.first->step;
     row.op = seen.first->op;
     row.began_utc_ns = seen.first_utc_ns;
-    row.cause = fmt::format("{} result{} computed by {} failed {} checksum{}", seen.count,
-                            seen.count == 1 ? "" : "s", known ? row.culprit : "a rank that is not known",
-                            seen.count == 1 ? "its" : "their", device.empty() ? "" : ": " + device);
+    row.cause = fmt::format("{} result{} computed by {} failed {}{}", seen.count, seen.count == 1 ? "" : "s",
+                            known ? row.culprit : "a rank that is not known",
+                            seen.count == 1 ? "its checksum" : "their checksums",
+                            device.empty() ? "" : ": " + device);
     row.first_symptom = seen.first->message.empty() ? row.cause : seen.first->message;
     finish(row, view);
     found.push_back(std::move(row));

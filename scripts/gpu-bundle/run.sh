@@ -237,7 +237,7 @@ run_check() { # name kind needs ranks seconds command...
     reason=$too_old
   elif [ "$needs" = gpu ] && [ -n "$gpu_reason" ]; then
     reason=$gpu_reason
-  elif [[ $1 != *.sh ]] && lacking=$(LD_TRACE_LOADED_OBJECTS=1 env "${own_environment[@]}" "$here/bin/$1" 2>/dev/null | sed -n 's/^[[:space:]]*\([^ ]*\) => not found.*/\1/p' | tr '\n' ' ') && [ -n "$lacking" ]; then
+  elif [[ $1 != *.sh ]] && lacking=$(env "${own_environment[@]}" LD_TRACE_LOADED_OBJECTS=1 "$here/bin/$1" 2>/dev/null | sed -n 's/^[[:space:]]*\([^ ]*\) => not found.*/\1/p' | tr '\n' ' ') && [ -n "$lacking" ]; then
     result=failed reason="this machine lacks ${lacking% }"
   else
     if [ "$ranks" -gt 1 ]; then

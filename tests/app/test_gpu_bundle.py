@@ -107,7 +107,9 @@ class GpuBundle(unittest.TestCase):
     def test_every_check_has_its_program(self):
         with open(os.path.join(self.top, "checks.txt"), encoding="utf-8") as file:
             lines = [line.split() for line in file if line.strip() and not line.startswith("#")]
-        self.assertGreaterEqual(len(lines), 4)
+        wanted = {"cuda_device", "cuda_backend", "driver", "nvml", "nccl_2_ranks", "nccl_4_ranks", "products", "overheads",
+                  "nccl_busbw", "gpu_certify"}
+        self.assertLessEqual(wanted, {line[0] for line in lines})
         for name, kind, needs, ranks, seconds, command, *_ in lines:
             self.assertIn(kind, ("test", "run"), name)
             self.assertIn(needs, ("gpu", "none"), name)
@@ -185,6 +187,21 @@ class GpuBundle(unittest.TestCase):
         self.assertEqual(result["figures"],
                          [{"check": "works", "figure": "product", "m": 8192, "rate": 1.5e12, "why": "x, y"},
                           {"check": "works", "name": "some.rate", "value": 12500.0, "unit": "GFLOP/s", "note": "of two"}])
+
+    def test_names_the_libraries_that_a_program_lacks(self):
+        program = os.path.join(self.top, "bin/lacking")
+        with open(os.path.join(self.top, "bin/gpu_facts"), "rb") as file:
+            image = file.read()
+        self.assertIn(b"libstdc++.so.6\0", image)
+        try:
+            with open(program, "wb") as file:
+                file.write(image.replace(b"libstdc++.so.6\0", b"libstdc++.so.X\0"))
+            os.chmod(program, 0o755)
+            done, checks, _ = self.with_checks(["lacks run none 1 20 lacking"])
+        finally:
+            os.remove(program)
+        self.assertEqual(done.returncode, 3)
+        self.assertEqual((checks["lacks"]["result"], checks["lacks"]["reason"]), ("failed", "this machine lacks libstdc++.so.X"))
 
     def test_counts_the_tests_of_a_test_program(self):
         program = ("echo '[==========] Running 4 tests'\n%s\nexit %d\n")

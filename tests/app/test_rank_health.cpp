@@ -25,7 +25,7 @@ class RankHealthTest : public testing::Test {
     rank_.leg = 3;
     rank_.rank = 5;
     rank_.local_rank = 1;
-    rank_.gpu = "NVIDIA H200 00000000:9D:00.0";
+    rank_.gpu = "1 (0000:9d:00.0) GPU-1111";  // as describe_rank() writes it
   }
   ~RankHealthTest() override { std::filesystem::remove_all(folder_); }
   [[nodiscard]] WatchedDevices find() const { return find_devices(plan_, rank_, places_); }
@@ -46,6 +46,20 @@ TEST_F(RankHealthTest, ARankWatchesItsOwnCard) {
   EXPECT_EQ(devices.rows[0].device, 0U);
   EXPECT_THAT(devices.warnings, IsEmpty());
   EXPECT_GT(health_rows(devices), 0U);
+}
+
+TEST_F(RankHealthTest, AnInstanceOfACardIsWatchedByItsCard) {
+  rank_.gpu = "0 (0000:9d:00.0) MIG-7c5e2a4e";
+  const WatchedDevices devices = find();
+  ASSERT_THAT(devices.rows, SizeIs(1));
+  EXPECT_EQ(devices.rows[0].serial, "1650987654321") << "NVML tells of cards";
+  EXPECT_THAT(devices.warnings, IsEmpty());
+}
+
+TEST_F(RankHealthTest, WithoutAnAddressTheUuidTells) {
+  rank_.gpu = "1 () GPU-1111";
+  ASSERT_THAT(find().rows, SizeIs(1));
+  EXPECT_EQ(find().rows[0].serial, "1650987654321");
 }
 
 TEST_F(RankHealthTest, TheFirstRankOfAHostWatchesItsProcessorsToo) {

@@ -161,7 +161,7 @@ class RankProgram(unittest.TestCase):
     def test_a_fabric_that_needs_a_gpu_is_refused_without_one(self):
         for backend in "nccl", "host-staged", "cuda-aware":
             done = self.run_ranks(4, *QUICK, "--set", f"fabric.backend={backend}")
-            self.refused(done, "sends from a GPU, and there is none")
+            self.refused(done, "the plan needs a GPU, and this rank sees none")
 
     def refused(self, done, *words, code=2):
         self.assertEqual(done.returncode, code, done.stdout + done.stderr)

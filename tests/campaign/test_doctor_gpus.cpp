@@ -37,7 +37,7 @@ class DoctorGpus : public testing::Test {
     return of_kind(examine(plan_, survey_), kind);
   }
   HostFacts& facts(std::size_t host) { return *survey_.hosts[host].facts; }
-  plan::Plan plan_ = careful_plan({"compute.backend=cuda"});
+  plan::Plan plan_ = careful_plan({"compute.backend=cuda", "fabric.backend=nccl"});
   Survey survey_ = healthy_survey(plan_);
 };
 
@@ -77,6 +77,14 @@ TEST_F(DoctorGpus, FewerVisibleGpusThanRanks) {
   ASSERT_THAT(few, SizeIs(1));
   EXPECT_EQ(few[0].severity, Severity::error);
   EXPECT_EQ(few[0].what, "4 ranks and 2 visible GPUs (of 4, by CUDA_VISIBLE_DEVICES) on h0");
+}
+
+TEST_F(DoctorGpus, RanksThatShareAGpuByThePlanAreMeantTo) {
+  plan_ = careful_plan({"compute.backend=cuda", "fabric.backend=nccl", "fabric.share_gpu=true"});
+  facts(0).gpus_usable = 1;
+  EXPECT_THAT(found("too-few-gpus"), IsEmpty());
+  facts(0).gpus_usable = 0;
+  EXPECT_THAT(found("too-few-gpus"), SizeIs(1)) << "there is none to share";
 }
 
 TEST_F(DoctorGpus, MoreGpusThanRanks) {

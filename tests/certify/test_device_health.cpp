@@ -4,6 +4,7 @@
 
 #include "harness/certify/certificate.hpp"
 #include "harness/certify/device_health.hpp"
+#include "harness/step/stamps.hpp"
 #include "harness/watch/throttle_bits.hpp"
 #include "tests/certify/synthetic_evidence.hpp"
 #include "tests/watch/synthetic_health.hpp"
@@ -229,9 +230,13 @@ TEST(DeviceHealth, AResultThatWasComputedWronglyIsAnIncidentWithItsSerial) {
   failure.utc_ns = 1'790'000'100'000'000'000;
   failure.message = "layer0.down of step 77 failed its checksum";
   evidence.failures.push_back(failure);
+  for (record::StepRow& row : evidence.steps)
+    if (row.leg == failure.leg && row.rank == 3 && row.step == 77)
+      row.flags |= step::kStepCorrupt;  // as the rank flags it: the same result, not another one
   const Certificate certificate = certify_it(evidence);
   EXPECT_EQ(certificate.grade, plan::Grade::d);
   EXPECT_EQ(certificate.metrics.data.wrong_results, 1U);
+  EXPECT_EQ(certificate.metrics.data.wrong_values, 0U);
   EXPECT_EQ(find(certificate, "data")->status, Status::fail);
   ASSERT_THAT(certificate.incidents, SizeIs(1));
   EXPECT_EQ(certificate.incidents[0].kind, "silent_data_corruption");

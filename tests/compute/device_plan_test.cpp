@@ -72,6 +72,15 @@ TEST(DevicePlan, AnUpdateWritesWhatItUpdates) {
   EXPECT_THAT(only_read(graph), ::testing::ElementsAre(BufferId{1}));
 }
 
+TEST(DevicePlan, WhatTheFabricAddsHasToFitToo) {
+  const step::StepGraph graph = product_graph(gemm_of(1024, 1024, 1024));
+  DeviceLimits with_fabric = limits((12 + 32 + 100 + 20) * kMiB);
+  with_fabric.fabric_bytes = 20 * kMiB;
+  EXPECT_TRUE(plan_device(graph, with_fabric).rotations.empty());
+  with_fabric.fabric_bytes += 1;
+  EXPECT_THROW(static_cast<void>(plan_device(graph, with_fabric)), InputError);
+}
+
 TEST(DevicePlan, GibHaveOneDecimal) {
   EXPECT_EQ(gib(141ULL << 30), "141.0 GiB");
   EXPECT_EQ(gib(1ULL << 29), "0.5 GiB");

@@ -38,6 +38,7 @@ struct FakeOp {
 struct FakeGroup {
   int size = 0;
   std::vector<std::shared_ptr<FakeOp>> ops;
+  int at_first_op = 0;  // ranks that have come to it
 };
 
 }  // namespace lockstep::cuda::testing
@@ -192,6 +193,10 @@ int enter(ncclComm* comm, FakeEntry entry, CUstream_st* stream) {
   current->entered[comm->world_rank].push_back(std::to_string(comm->group->size) + ":" + entry.kind);
   comm->entering.emplace(std::move(entry), stream);
   comm->looks_left = current->behaviour->looks;
+  if (current->behaviour->connects && comm->next_op == 0) {
+    ++comm->group->at_first_op;
+    comm->looks_left = std::max(1, comm->looks_left);
+  }
   if (comm->looks_left > 0)
     return kNcclInProgress;
   put_on_stream(comm);
@@ -214,7 +219,7 @@ int comm_init_rank(ncclComm** comm, int ranks, const NcclId* id, int rank, const
   current->counts.most_ctas = settings->most_ctas;
   auto& group = current->groups[std::string(id->bytes.data(), id->bytes.size())];
   if (!group)
-    group = std::make_shared<FakeGroup>(FakeGroup{ranks, {}});
+    group = std::make_shared<FakeGroup>(FakeGroup{ranks, {}, 0});
   *comm = make(group, rank, rank);
   return (*comm)->looks_left > 0 ? kNcclInProgress : kNcclSuccess;
 }
@@ -253,7 +258,9 @@ int comm_get_async_error(ncclComm* comm, int* state) {
     *state = kNcclInProgress;
     return kNcclSuccess;
   }
-  if (comm->looks_left > 0 && current->behaviour->meets)
+  const bool connecting = current->behaviour->connects && comm->entering && comm->next_op == 0 &&
+                          comm->group->at_first_op < comm->group->size;
+  if (comm->looks_left > 0 && current->behaviour->meets && !connecting)
     --comm->looks_left;
   if (comm->looks_left == 0 && comm->entering)
     put_on_stream(comm);

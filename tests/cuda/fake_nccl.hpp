@@ -25,6 +25,7 @@ struct FakeBehaviour {
   int looks = 0;             ///< calls stay in progress for so many looks
   bool meets = true;         ///< false: no communicator ever becomes ready
   bool late_handle = false;  ///< a split gives its handle only when it is ready
+  bool connects = false;     ///< a communicator's first operation is in progress until all ranks are there
   int init_code = kNcclSuccess;
   int call_code = kNcclSuccess;  ///< what operations return
   bool abort_returns = true;     ///< false: not before the FakeNccl goes

@@ -4,7 +4,9 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <span>
+#include <vector>
 
 #include "harness/step/backends.hpp"
 
@@ -14,9 +16,12 @@ namespace lockstep::fabric {
 class FakeDeviceMemory final : public step::Memory {
  public:
   [[nodiscard]] std::byte* allocate(std::uint64_t bytes) override {
-    return static_cast<std::byte*>(std::aligned_alloc(64, (bytes + 63) / 64 * 64));
+    auto* memory = static_cast<std::byte*>(std::aligned_alloc(64, (bytes + 63) / 64 * 64));
+    return pieces_.emplace_back(memory).get();
   }
-  void free(std::byte* memory) noexcept override { std::free(memory); }
+  void free(std::byte* memory) noexcept override {
+    std::erase_if(pieces_, [memory](const auto& piece) { return piece.get() == memory; });
+  }
   void write(std::byte* to, std::span<const std::byte> from) override {
     ++writes;
     std::memcpy(to, from.data(), from.size());
@@ -33,6 +38,13 @@ class FakeDeviceMemory final : public step::Memory {
 
   int reads = 0;
   int writes = 0;
+
+ private:
+  struct Free {
+    void operator()(std::byte* memory) const noexcept { std::free(memory); }
+  };
+  // Owned, as a device's is by its process: a fabric leaves some behind where an abort did not return.
+  std::vector<std::unique_ptr<std::byte, Free>> pieces_;
 };
 
 }  // namespace lockstep::fabric

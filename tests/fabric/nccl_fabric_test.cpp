@@ -33,7 +33,9 @@ constexpr int kManyLooks = 10'000;
 /// The ranks of a graph, each with its fabric and buffers.
 class Leg {
  public:
-  Leg(FakeNccl& nccl, const step::StepGraph& graph, int ranks) : graph_(graph) {
+  Leg(FakeNccl& nccl, const step::StepGraph& graph, int ranks,
+      NcclFabric::Order order = NcclFabric::Order::across_groups)
+      : graph_(graph) {
     const std::size_t comms = graph.comm_ops().size();
     const cuda::NcclId id = cuda::make_nccl_id(nccl.api());
     for (int i = 0; i < ranks; ++i) {
@@ -59,7 +61,8 @@ class Leg {
       }
       queues_.push_back(queues);
       memory_.push_back(std::make_unique<FakeDeviceMemory>());
-      fabrics_.push_back(std::make_unique<NcclFabric>(graph, self, std::move(groups), *memory_.back()));
+      fabrics_.push_back(
+          std::make_unique<NcclFabric>(graph, self, std::move(groups), *memory_.back(), order));
       fabrics_.back()->keep(std::move(all));
       buffers_.push_back(std::make_unique<BufferSet>(graph, BufferSet::Need::all, self, *memory_.back()));
     }
@@ -216,6 +219,38 @@ TEST(NcclFabric, EntersInTheSameOrderOnEveryRankWhicheverIsLookedAtFirst) {
   nccl.behaviour.looks = 0;
 }
 
+TEST(NcclFabric, GroupsThatConnectAtTheirFirstOperationNeedAnOrderOfTheirOwn) {
+  constexpr int kRanks = 4;
+  for (const NcclFabric::Order order :
+       {NcclFabric::Order::across_groups, NcclFabric::Order::within_groups}) {
+    FakeNccl nccl;
+    CommGraph graph(kRanks);
+    const Comm world = graph.add(CommKind::all_reduce, CommGraph::kWorld, Dtype::f32, 40, kRanks);
+    const Comm parity = graph.add(CommKind::all_reduce, CommGraph::kParity, Dtype::f32, 40, 2);
+    Leg leg(nccl, graph.graph(), kRanks, order);
+    nccl.behaviour.connects = true;
+    std::vector<Ticket> tickets;
+    std::vector<step::FabricBackend*> fabrics;
+    for (std::size_t rank = 0; rank < leg.ranks(); ++rank) {
+      // One rank begins them the other way round, as it happens to the phases of different pieces.
+      const bool turned = rank == 2;
+      tickets.push_back(leg.start(rank, turned ? parity : world));
+      tickets.push_back(leg.start(rank, turned ? world : parity));
+      fabrics.insert(fabrics.end(), 2, &leg.fabric(rank));
+    }
+    const bool in_one_order = order == NcclFabric::Order::across_groups;
+    EXPECT_THAT(finish_all(fabrics, tickets),
+                testing::Each(in_one_order ? CommState::pending : CommState::done));
+    EXPECT_EQ(nccl.counts().refused, 0);
+    if (in_one_order)
+      continue;
+    for (std::size_t rank = 0; rank < leg.ranks(); ++rank) {
+      expect_result(leg.buffers(rank), graph, world, RankId(static_cast<std::uint32_t>(rank)));
+      expect_result(leg.buffers(rank), graph, parity, RankId(static_cast<std::uint32_t>(rank)));
+    }
+  }
+}
+
 TEST(NcclFabric, ARankThatNeverComesLeavesItPendingForTheDeadline) {
   FakeNccl nccl;
   CommGraph graph(2);
@@ -312,8 +347,9 @@ TEST(NcclFabric, AllReducesInPhasesAreTheSameOverIt) {
   const step::RankLayout layout{{3, 3}};
   const HierarchyPlan plan = plan_hierarchy(graph.graph(), layout, {.piece_bytes = 64, .most_pieces = 4});
   ASSERT_EQ(plan.ops.size(), 3U);
-  Leg leg(nccl, plan.graph, kRanks);
+  Leg leg(nccl, plan.graph, kRanks, NcclFabric::Order::within_groups);
   nccl.behaviour.looks = 1;
+  nccl.behaviour.connects = true;
   std::vector<std::unique_ptr<HierarchicalFabric>> fabrics;
   std::vector<step::FabricBackend*> backends;
   std::vector<Ticket> tickets;

@@ -468,6 +468,12 @@ TEST(BadPlans, DtypesThatNoBackendMultiplies) {
        "plan.toml:13: workload.dtype is \"bf16\", workload.tensor_parallel 2 and fabric.backend \"mpi\" "
        "(tensor-parallel ranks add up 16-bit activations, and MPI has no sum of those); set fabric.backend = "
        "\"nccl\", or workload.tensor_parallel = 1"},
+      {&kByHost, "[workload]",
+       "[compute]\nbackend = \"cuda\"\n[fabric]\nbackend = \"host-staged\"\n[workload]\ndtype = \"bf16\"\n"
+       "tensor_parallel = 2",
+       "plan.toml:15: workload.dtype is \"bf16\", workload.tensor_parallel 2 and fabric.backend "
+       "\"host-staged\" (tensor-parallel ranks add up 16-bit activations, and MPI has no sum of those); set "
+       "fabric.backend = \"nccl\", or workload.tensor_parallel = 1"},
       {&kColocated, "sequence_length = 64", "sequence_length = 72\ndtype = \"fp8\"",
        "plan.toml:12: workload.dtype is \"fp8\" and tokens in a micro-batch is 72 (tensor cores take fp8 in "
        "multiples "

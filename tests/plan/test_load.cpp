@@ -40,6 +40,7 @@ kind = "baseline"
 sites = ["A"]
 [workload]
 kind = "transformer"
+dtype = "bf16"
 sequence_length = 128
 sequences = 3
 micro_batches = 4
@@ -58,6 +59,7 @@ gated_mlp = false
 [compute]
 backend = "cuda"
 kernel = "openblas:SkylakeX"
+graphs = "on"
 paced_gflops = 12
 paced_memory_gbps = 0.5
 [fabric]
@@ -147,9 +149,16 @@ low_communication_inner_steps = 7
   expected.legs = {{"both", LegKind::joint, {SiteId(1), SiteId(0)}},
                    {"B-alone", LegKind::baseline, {SiteId(1)}},
                    {"A-alone", LegKind::baseline, {SiteId(0)}}};
-  expected.workload = {"transformer", {"inline", 2, 64, 96, 4, 2, 16, 100, false}, 128, 3, 4, 2, 5000000000U,
+  expected.workload = {"transformer",
+                       {"inline", 2, 64, 96, 4, 2, 16, 100, false},
+                       WorkloadDtype::bf16,
+                       128,
+                       3,
+                       4,
+                       2,
+                       5000000000U,
                        false};
-  expected.compute = {ComputeBackend::cuda, "openblas:SkylakeX", 12.0, 0.5};
+  expected.compute = {ComputeBackend::cuda, "openblas:SkylakeX", GraphCapture::on, 12.0, 0.5};
   expected.fabric = {FabricBackend::nccl, Progress::spin, AllReduce::hierarchical, 8, 4, true};
   expected.links = {1e-6, 50.0, 0.005, 12.5};
   expected.run = {70, 0, 3, 9};

@@ -384,6 +384,7 @@ class QueuedCompute final : public ComputeBackend, public ComputeQueue {
 
   void begin_step() override {
     ops_.clear();
+    submitted_ns_.clear();
     times_.clear();
     done_ = 0;
     stretches.emplace_back();
@@ -392,6 +393,7 @@ class QueuedCompute final : public ComputeBackend, public ComputeQueue {
     std::string names;
     for (const OpId op : ops) {
       ops_.push_back(op);
+      submitted_ns_.push_back(monotonic_ns());
       names += (names.empty() ? "" : " ") + graph_.op(op).name;
     }
     stretches.back().push_back(names);
@@ -400,8 +402,8 @@ class QueuedCompute final : public ComputeBackend, public ComputeQueue {
   }
   [[nodiscard]] std::size_t completed() override {
     while (done_ < ops_.size() && (!may_end || may_end(graph_.op(ops_[done_])))) {
-      const std::int64_t now_ns = monotonic_ns();
-      times_.push_back({times_.empty() ? now_ns - 1000 : times_.back().end_ns + 10, now_ns});
+      const std::int64_t free_ns = times_.empty() ? 0 : times_.back().end_ns;
+      times_.push_back({std::max(submitted_ns_[done_], free_ns), monotonic_ns()});
       if (ends_too_late)
         times_.back().end_ns += 10'000'000'000;
       ++done_;
@@ -421,6 +423,7 @@ class QueuedCompute final : public ComputeBackend, public ComputeQueue {
  private:
   const StepGraph& graph_;
   std::vector<OpId> ops_;
+  std::vector<std::int64_t> submitted_ns_;
   std::vector<OpTimes> times_;
   std::size_t done_ = 0;
 };
