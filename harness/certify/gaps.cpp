@@ -33,7 +33,7 @@ std::string name_of(const Launch& launch) {
 
 /// Failures that answer the question: with them a joint leg did not merely go unseen.
 bool is_cause(const record::FailureRow& row) {
-  constexpr std::array kCauses = {"killed", "host_lost", "deadline", "transport", "exit"};
+  constexpr std::array kCauses = {"killed", "host_lost", "deadline", "transport", "device", "exit"};
   return std::find(kCauses.begin(), kCauses.end(), row.kind) != kCauses.end();
 }
 

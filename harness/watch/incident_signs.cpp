@@ -175,6 +175,11 @@ std::vector<std::uint32_t> deaths(const LaunchView& view, const LaunchFacts& fac
 
 void name_death(IncidentRow& row, const RankEnd& end, const std::string& who, bool several, bool stepped) {
   const char* was = several ? "were" : "was";
+  if (end.kind == RankEndKind::exited && end.code == static_cast<int>(RankExit::device)) {
+    row.kind = "device_error";
+    row.cause = fmt::format("{} could not compute: its GPU, or what stands for one, failed", who);
+    return;
+  }
   if (end.kind == RankEndKind::exited) {
     row.kind = stepped ? "rank_aborted" : "launch_failed";
     row.cause = fmt::format("{} ended itself with exit code {}{}", who, end.code,

@@ -301,11 +301,11 @@ std::span<const record::HealthRow* const> LaunchView::health_of(const record::De
                                       [](const record::HealthRow* row, const auto& value) {
                                         return std::tie(row->rank, row->device) < value;
                                       });
-  const auto end =
+  const auto past =
       std::upper_bound(begin, health.end(), key, [](const auto& value, const record::HealthRow* row) {
         return value < std::tie(row->rank, row->device);
       });
-  return {begin, end};
+  return {begin, past};
 }
 
 LaunchView view_of(const record::Evidence& evidence, std::uint32_t leg) {
