@@ -65,11 +65,25 @@ class CudaAwareFabric final : public step::FabricBackend {
   MpiFabric mpi_;
 };
 
+bool has_collectives(const step::StepGraph& graph) {
+  const std::vector<OpId> ops = graph.comm_ops();
+  return std::any_of(ops.begin(), ops.end(), [&graph](OpId op) {
+    const step::CommKind kind = std::get<step::Comm>(graph.op(op).work).kind;
+    return kind != step::CommKind::send_recv && kind != step::CommKind::barrier;
+  });
+}
+
 Made make_cuda_aware(const plan::Fabric& /*fabric*/, const FabricNeeds& needs) {
   if (mpi::cuda_support() == mpi::CudaSupport::no)
     throw InputError({.what = "fabric.backend is \"cuda-aware\", and this MPI takes no device memory",
                       .why = "it was built without CUDA",
                       .suggestion = "load an MPI built with CUDA, or use fabric.backend = \"host-staged\"",
+                      .file = {}});
+  if (!mpi::nonblocking_collectives_take_device_memory() && has_collectives(needs.layout.graph))
+    throw InputError({.what = "fabric.backend is \"cuda-aware\", and the workload has collectives",
+                      .why = "Open MPI takes device memory in sends and blocking collectives, but not in "
+                             "the nonblocking ones that overlap with computing",
+                      .suggestion = "use fabric.backend = \"nccl\" or \"host-staged\", or another MPI",
                       .file = {}});
   std::unique_ptr<cuda::Queue> queue;
   agree(needs.leg, needs.deadline_s, [&] { queue = make_queue(marks_of(needs)); });

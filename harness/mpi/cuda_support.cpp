@@ -27,4 +27,12 @@ CudaSupport cuda_support() {
 #endif
 }
 
+bool nonblocking_collectives_take_device_memory() {
+#ifdef OPEN_MPI
+  return false;
+#else
+  return true;
+#endif
+}
+
 }  // namespace lockstep::mpi

@@ -56,6 +56,8 @@ std::string missing(plan::FabricBackend backend) {
     return cuda::nccl_library().reason;
   if (backend == plan::FabricBackend::cuda_aware && mpi::cuda_support() == mpi::CudaSupport::no)
     return "this MPI takes no device memory";
+  if (backend == plan::FabricBackend::cuda_aware && !mpi::nonblocking_collectives_take_device_memory())
+    return "this MPI's nonblocking collectives take host memory only";
   return {};
 }
 
