@@ -79,7 +79,7 @@ class NcclCommunicator {
   /// ncclCommAbort may never return (nccl#863): hence a call that can be left behind.
   [[nodiscard]] std::optional<BoundedCall> begin_abort() noexcept;
 
-  static constexpr double kAbortWaitS = 2.0;
+  static constexpr double kAbortWaitS = 1.0;
 
  private:
   struct Cell;
