@@ -56,8 +56,9 @@ TEST(HierarchicalFabric, LeavesWhatAFlatAllReduceLeaves) {
   comms.push_back(graph.add(CommKind::send_recv, CommGraph::kParity, Dtype::f32, 30, 1));
   const HierarchyPlan plan =
       plan_hierarchy(graph.graph(), two_sites(), {.piece_bytes = 1000, .most_pieces = 5});
-  if (mpi::Communicator::world().size() == 4)
+  if (mpi::Communicator::world().size() == 4) {
     ASSERT_EQ(plan.ops.size(), 10U);
+  }
   const auto fabric = over_mpi(plan);
   BufferSet buffers(plan.graph, BufferSet::Need::communicated, own_rank());
   for (int round = 0; round < 3; ++round) {

@@ -16,7 +16,7 @@ using testing::SizeIs;
 constexpr std::int64_t kSecond = 1'000'000'000;
 
 /// Readings once a second, from second 0 on; all rows that come of it.
-struct Run {
+struct Watched {
   HealthLedger ledger;
   std::vector<HealthRow> rows;
   std::int64_t now_ns = -kSecond;
@@ -46,7 +46,7 @@ void expect_whole(const std::vector<HealthRow>& rows, std::size_t readings) {
 }
 
 TEST(HealthLedger, AYoungRunHasARowForEachReading) {
-  Run run;
+  Watched run;
   for (int i = 0; i < 100; ++i)
     run.read({.temperature_c = 50.0 + i});
   run.close();
@@ -58,7 +58,7 @@ TEST(HealthLedger, AYoungRunHasARowForEachReading) {
 }
 
 TEST(HealthLedger, WhatIsNotToldStaysUnknown) {
-  Run run;
+  Watched run;
   run.read({});
   ASSERT_THAT(run.rows, SizeIs(1));
   HealthRow unknown;
@@ -71,7 +71,7 @@ TEST(HealthLedger, WhatIsNotToldStaysUnknown) {
 }
 
 TEST(HealthLedger, EverythingThatIsToldIsStored) {
-  Run run;
+  Watched run;
   run.read({.clock_mhz = 1980.0,
             .memory_mhz = 3201.0,
             .temperature_c = 61.0,
@@ -106,7 +106,7 @@ TEST(HealthLedger, EverythingThatIsToldIsStored) {
 }
 
 TEST(HealthLedger, AMonthFitsTheJournal) {
-  Run run;
+  Watched run;
   constexpr std::size_t kMonth = 30 * 24 * 3600;
   for (std::size_t i = 0; i < kMonth; ++i)
     run.read({.temperature_c = 60.0, .power_w = i % 2 == 0 ? 500.0 : 700.0});
@@ -119,7 +119,7 @@ TEST(HealthLedger, AMonthFitsTheJournal) {
 }
 
 TEST(HealthLedger, AThrottleBeginsAndEndsARow) {
-  Run run;
+  Watched run;
   constexpr int kDay = 24 * 3600;
   for (int i = 0; i < kDay; ++i)
     run.read({.throttle = 0});
@@ -143,7 +143,7 @@ TEST(HealthLedger, AThrottleBeginsAndEndsARow) {
 }
 
 TEST(HealthLedger, ThrottlingBetweenReadingsShowsInItsCounter) {
-  Run run;
+  Watched run;
   for (int i = 0; i < 5000; ++i)
     run.read({.throttle = 0, .thermal_ns = 7});
   run.read({.throttle = 0, .thermal_ns = 9});
@@ -159,7 +159,7 @@ TEST(HealthLedger, ThrottlingBetweenReadingsShowsInItsCounter) {
 }
 
 TEST(HealthLedger, AnErrorIsStoredAtOnce) {
-  Run run;
+  Watched run;
   for (int i = 0; i < 5000; ++i)
     run.read({.ecc_uncorrected = 2, .xid = 0});
   const std::size_t before = run.rows.size();
@@ -176,7 +176,7 @@ TEST(HealthLedger, AnErrorIsStoredAtOnce) {
 }
 
 TEST(HealthLedger, AFlickeringThrottleDoesNotFillTheJournal) {
-  Run run;
+  Watched run;
   constexpr int kReadings = 40'000;
   for (int i = 0; i < kReadings; ++i)
     run.read({.throttle = i % 2 == 0 ? kThrottlePowerBrake : 0});
@@ -190,7 +190,7 @@ TEST(HealthLedger, AFlickeringThrottleDoesNotFillTheJournal) {
 }
 
 TEST(HealthLedger, ACardThatFallsSilentIsUnknownFromThen) {
-  Run run;
+  Watched run;
   run.read({.temperature_c = 60.0, .ecc_uncorrected = 0});
   run.read({});
   run.close();
