@@ -38,6 +38,10 @@ std::optional<RankOptions> parse_rank_options(int argc, char** argv) {
                  "drills of the plan to make in this launch, by index from 0, e.g. 0,2")
       ->delimiter(',')
       ->allow_extra_args(false);
+  app.add_option("--ranks-per-site", options.ranks_per_site,
+                 "ranks of each site of the leg where that is not what the plan declares, e.g. 2,1")
+      ->delimiter(',')
+      ->allow_extra_args(false);
   app.add_option("--first-step", options.first_step,
                  "go on behind this many training steps, from the checkpoint that holds them")
       ->capture_default_str();

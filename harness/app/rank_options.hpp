@@ -18,9 +18,10 @@ struct RankOptions {
   std::int64_t launched_utc_ns = 0;  ///< when the controller launched it; 0: by hand, when rank 0 began
   std::string journals;              ///< folder of this launch's journals; empty: inside a new results folder
   std::string results = "results";   ///< where that results folder is made
-  std::vector<std::uint32_t> drills;    ///< of the plan, by index: those to be made in this launch
-  std::uint32_t first_step = 0;         ///< training steps that earlier attempts saved
-  bool launched_by_controller = false;  ///< the controller merges and judges; otherwise rank 0 merges
+  std::vector<std::uint32_t> drills;          ///< of the plan, by index: those to be made in this launch
+  std::vector<std::uint32_t> ranks_per_site;  ///< of the leg's sites; empty: as the plan declares
+  std::uint32_t first_step = 0;               ///< training steps that earlier attempts saved
+  bool launched_by_controller = false;        ///< the controller merges and judges; otherwise rank 0 merges
 };
 
 /// nullopt when help or the version was asked for and printed. Throws InputError.

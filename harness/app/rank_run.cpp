@@ -106,7 +106,7 @@ class RankRun {
   void set_up() {
     const mpi::Communicator world = mpi::Communicator::world();
     const double deadline_s = plan_.deadlines.site_map_s;
-    topology_.emplace(topology::meet(world, plan_, leg_, deadline_s));
+    topology_.emplace(topology::meet(world, plan_, leg_, deadline_s, options_.ranks_per_site));
     layout_.ranks_per_site = topology_->order.ranks_per_site;
     set_log_name(fmt::format("lockstep-rank {}", rank().value()));
     warning_ = topology::crossing_warning(topology_->order);

@@ -141,6 +141,7 @@ class Attempts {
     };
     for (;;) {
       launch.rank_drills = drills.of_ranks();
+      launch.ranks_per_site = recovery.ranks_per_site();
       result = runner_.run(launch, launches, recovery.hosts(), drills, decide);
       ends.push_back(result.end);
       if (launch.attempt > 0 && result.diagnosis)

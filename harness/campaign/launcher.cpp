@@ -7,6 +7,7 @@
 #include <optional>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -103,12 +104,12 @@ std::vector<std::string> rank_command(const plan::Plan& plan, const Launch& laun
     add("--launched-utc-ns", std::to_string(launch.launched_utc_ns));
   if (launch.first_step > 0)
     add("--first-step", std::to_string(launch.first_step));
-  if (!launch.rank_drills.empty()) {
-    std::vector<std::string> numbers;
-    for (const std::uint32_t drill : launch.rank_drills)
-      numbers.push_back(std::to_string(drill));
-    add("--drills", join(numbers, ","));
-  }
+  const auto add_list = [&add](const char* option, const std::vector<std::uint32_t>& numbers) {
+    if (!numbers.empty())
+      add(option, fmt::format("{}", fmt::join(numbers, ",")));
+  };
+  add_list("--drills", launch.rank_drills);
+  add_list("--ranks-per-site", launch.ranks_per_site);
   command.emplace_back("--launched-by-controller");
   return command;
 }

@@ -85,6 +85,13 @@ void ProcessWatch::look(std::int64_t now_utc_ns) {
     }
     seen.state = std::move(state);
   }
+  // A stop that is over by itself was no beginning of an end. (A launcher wakes the stopped only when one has
+  // died.)
+  const bool somebody_is_stopped = std::any_of(seen_.begin(), seen_.end(), [](const auto& entry) {
+    return entry.second.state.condition == record::ProcessCondition::stopped;
+  });
+  if (!somebody_died_ && !somebody_is_stopped)
+    first_trouble_utc_ns_ = 0;
 }
 
 std::vector<std::string> ProcessWatch::take_news() {

@@ -26,7 +26,8 @@ class ProcessWatch {
   /// What went wrong with a process since the last call, one line each: `process 812 on b2: killed by
   /// SIGKILL`. After the first that died only those that are stopped: a launcher ends the others.
   [[nodiscard]] std::vector<std::string> take_news();
-  /// When the first of those was seen; 0: none was.
+  /// When the first of those was seen that is not over; 0: none was. One that was stopped and goes on by
+  /// itself, as in a drill, did not begin the end of the launch.
   [[nodiscard]] std::int64_t first_trouble_utc_ns() const { return first_trouble_utc_ns_; }
   /// By rank, after a last look(). Signals from `ended_by_us_utc_ns` on (0: none) came from the controller.
   [[nodiscard]] std::vector<watch::RankEnd> ends(std::span<const record::RankRow> ranks,

@@ -77,6 +77,7 @@ std::string Recovery::exclude(const std::set<std::string>& failed_hosts, std::st
   if (std::string why = why_too_few(left); !why.empty())
     return fmt::format("without {} {}", list_of(gone), why);
   hosts_ = std::move(left);
+  excluded_ = true;
   detail = "without " + list_of(gone);
   return {};
 }
@@ -110,11 +111,25 @@ std::string Recovery::replace(const std::set<std::string>& failed_hosts, std::st
   return {};
 }
 
+std::vector<std::uint32_t> Recovery::ranks_per_site() const {
+  std::vector<std::uint32_t> ranks;
+  if (excluded_) {
+    for (const SiteId id : leg_.sites)
+      ranks.push_back(ranks_of(id, hosts_));
+  }
+  return ranks;
+}
+
+std::uint32_t Recovery::ranks_of(SiteId site, const std::vector<HostSlots>& hosts) const {
+  std::uint32_t ranks = 0;
+  for (const HostSlots& host : hosts)
+    ranks += site_of(host.host) == site ? host.slots : 0;
+  return ranks;
+}
+
 std::string Recovery::why_too_few(const std::vector<HostSlots>& hosts) const {
   for (const SiteId id : leg_.sites) {
-    std::uint32_t ranks = 0;
-    for (const HostSlots& host : hosts)
-      ranks += site_of(host.host) == id ? host.slots : 0;
+    const std::uint32_t ranks = ranks_of(id, hosts);
     const std::string& name = plan_.sites[id.value()].name;
     if (ranks == 0)
       return fmt::format("site {} has no host left", name);

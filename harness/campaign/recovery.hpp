@@ -28,6 +28,8 @@ class Recovery {
   [[nodiscard]] RestartDecision after_failure(const std::set<std::string>& named_hosts);
   /// Of the next attempt, site by site.
   [[nodiscard]] const std::vector<HostSlots>& hosts() const { return hosts_; }
+  /// Of the leg's sites, once hosts were excluded; empty before.
+  [[nodiscard]] std::vector<std::uint32_t> ranks_per_site() const;
   [[nodiscard]] std::uint32_t restarts() const { return restarts_; }
 
  private:
@@ -37,6 +39,7 @@ class Recovery {
   /// Those of hosts_ that are meant: a host may be called by its short or by its full name.
   [[nodiscard]] std::set<std::string> own_names(const std::set<std::string>& failed_hosts) const;
   [[nodiscard]] std::string why_too_few(const std::vector<HostSlots>& hosts) const;
+  [[nodiscard]] std::uint32_t ranks_of(SiteId site, const std::vector<HostSlots>& hosts) const;
   [[nodiscard]] SiteId site_of(const std::string& host) const;
 
   const plan::Plan& plan_;
@@ -44,6 +47,7 @@ class Recovery {
   std::vector<HostSlots> hosts_;
   std::set<std::string> used_spares_;
   std::uint32_t restarts_ = 0;
+  bool excluded_ = false;
 };
 
 }  // namespace lockstep::campaign

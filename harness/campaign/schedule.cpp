@@ -15,7 +15,7 @@ std::vector<Launch> schedule(const plan::Plan& plan) {
     for (std::uint32_t i = 0; i < legs; ++i) {
       const std::uint32_t leg = round % 2 == 0 ? i : legs - 1 - i;
       const auto position = static_cast<std::uint32_t>(launches.size());
-      launches.push_back({position, leg, round, 0, 0, {}, position, 0});
+      launches.push_back({.index = position, .leg = leg, .round = round, .position = position});
     }
   }
   return launches;

@@ -17,7 +17,9 @@ struct Launch {
   std::uint32_t attempt = 0;
   std::uint32_t first_step = 0;  ///< training steps that earlier attempts had saved
   std::vector<std::uint32_t>
-      rank_drills{};                 ///< of the plan, by index, that ranks are to make in this attempt
+      rank_drills{};  ///< of the plan, by index, that ranks are to make in this attempt
+  std::vector<std::uint32_t>
+      ranks_per_site{};              ///< of the leg's sites, after hosts were left out; empty: as declared
   std::uint32_t position = 0;        ///< in the schedule, of all attempts
   std::int64_t launched_utc_ns = 0;  ///< tells the journals of this launch from all others; 0: not begun
 };

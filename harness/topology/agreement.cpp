@@ -144,13 +144,17 @@ struct SiteCount {
 };
 
 std::vector<SiteCount> count_sites(const plan::Plan& plan, const plan::Leg& leg,
-                                   std::span<const RankCard> cards) {
+                                   std::span<const RankCard> cards,
+                                   std::span<const std::uint32_t> ranks_per_site) {
   std::vector<SiteCount> counts;
   for (const SiteId id : leg.sites) {
+    const std::size_t place = counts.size();
     const plan::Site& site = plan.sites[id.value()];
     const auto ranks = std::count_if(cards.begin(), cards.end(),
                                      [&](const RankCard& card) { return card.site == site.name; });
-    counts.push_back({&site, static_cast<std::uint32_t>(ranks), plan::declared_ranks(plan, id)});
+    counts.push_back({&site, static_cast<std::uint32_t>(ranks),
+                      place < ranks_per_site.size() ? std::optional(ranks_per_site[place])
+                                                    : plan::declared_ranks(plan, id)});
   }
   return counts;
 }
@@ -168,8 +172,9 @@ std::vector<SiteCount> count_sites(const plan::Plan& plan, const plan::Leg& leg,
        .file = plan.path});
 }
 
-void require_counts(const plan::Plan& plan, const plan::Leg& leg, std::span<const RankCard> cards) {
-  const std::vector<SiteCount> counts = count_sites(plan, leg, cards);
+void require_counts(const plan::Plan& plan, const plan::Leg& leg, std::span<const RankCard> cards,
+                    std::span<const std::uint32_t> ranks_per_site) {
+  const std::vector<SiteCount> counts = count_sites(plan, leg, cards, ranks_per_site);
   std::vector<std::string> parts;
   bool any_fewer = false;
   bool any_more = false;
@@ -215,7 +220,8 @@ void require_colocated_count(const plan::Plan& plan, const plan::Leg& leg, std::
 
 }  // namespace
 
-void check_agreement(const plan::Plan& plan, const plan::Leg& leg, std::span<const RankCard> cards) {
+void check_agreement(const plan::Plan& plan, const plan::Leg& leg, std::span<const RankCard> cards,
+                     std::span<const std::uint32_t> ranks_per_site) {
   require_one(
       cards, [](const RankCard& card) { return short_hash(card.binary_hash); },
       "the ranks run different binaries", "install one build on every host");
@@ -228,7 +234,7 @@ void check_agreement(const plan::Plan& plan, const plan::Leg& leg, std::span<con
   require_colocated_count(plan, leg, cards);
   require_sites(plan, cards);
   require_sites_of_leg(plan, leg, cards);
-  require_counts(plan, leg, cards);
+  require_counts(plan, leg, cards, ranks_per_site);
 }
 
 }  // namespace lockstep::topology

@@ -14,10 +14,10 @@ ClockTree LegTopology::clock_tree() const {
 }
 
 LegTopology meet(const mpi::Communicator& world, const plan::Plan& plan, const plan::Leg& leg,
-                 double deadline_s) {
+                 double deadline_s, std::span<const std::uint32_t> ranks_per_site) {
   const auto world_rank = static_cast<std::uint32_t>(world.rank());
   std::vector<RankCard> by_world = exchange_cards(world, make_rank_card(plan, leg, world_rank), deadline_s);
-  check_agreement(plan, leg, by_world);
+  check_agreement(plan, leg, by_world, ranks_per_site);
   RankOrder order = order_ranks(plan, leg, by_world);
   const RankId self = order.leg_rank[world_rank];
   std::vector<RankCard> cards;

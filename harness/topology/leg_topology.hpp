@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -28,6 +30,6 @@ struct LegTopology {
 /// together (see check_agreement); mpi::DeadlineError when a rank does not come within `deadline_s`;
 /// mpi::MpiError.
 [[nodiscard]] LegTopology meet(const mpi::Communicator& world, const plan::Plan& plan, const plan::Leg& leg,
-                               double deadline_s);
+                               double deadline_s, std::span<const std::uint32_t> ranks_per_site = {});
 
 }  // namespace lockstep::topology

@@ -83,8 +83,8 @@ IncidentRow wrong_data(const LaunchView& view, const LaunchFacts& facts, const W
     row.cause = fmt::format("wrong reduced data were seen on {} alone", place.name);
   } else {
     row.confidence = 0.9;
-    row.cause =
-        fmt::format("{} {} other reduced data than most of {} group", place.name, one ? "holds" : "hold", one ? "its" : "their");
+    row.cause = fmt::format("{} {} other reduced data than most of {} group", place.name,
+                            one ? "holds" : "hold", one ? "its" : "their");
   }
   tell_story(row, view, std::nullopt);
   row.ranks_hit = static_cast<std::uint32_t>(ranks.size());

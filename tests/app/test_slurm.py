@@ -20,6 +20,18 @@ LIMIT_S = 240
 MPI_ENVIRONMENT = {
     "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "ASAN_OPTIONS": "detect_leaks=0"
 }  # fmt: skip
+# A launch is made again after one rank of it was killed.
+KILLED = """
+[recovery]
+policy = "same"
+max_restarts = 1
+backoff_s = 0.0
+checkpoint_steps = 10
+[[drill]]
+kind = "kill"
+rank = 1
+step = 15
+"""
 ENDED = ("COMPLETED", "FAILED", "TIMEOUT", "CANCELLED", "NODE_FAIL")
 
 
@@ -115,6 +127,19 @@ class Slurm(unittest.TestCase):
         self.assertIn("name = 'campus-a'", plan)
         self.assertIn("hosts = [ 'b1', 'b2' ]", plan)
         self.assertRegex(self.result_folder().name, r"^\d{4}-\d\d-\d\d-job\d+$")
+
+    def test_a_rank_that_is_killed_under_srun_is_named_and_its_launch_made_again(self):
+        plan = self.folder / "killed.toml"
+        plan.write_text((SOURCE / "configs" / "smoke.toml").read_text() + KILLED)
+        self.submit(
+            "acceptance.sbatch", ["--nodes=1", "--ntasks-per-node=4", "--time=10"], plan, "--allow-drills", launcher="srun"
+        )
+        self.wait_for_end()
+        certificate = json.loads((self.result_folder() / "certificate.json").read_text())
+        drill, = certificate["drills"]
+        for what in ("made", "detected", "kind_right", "culprit_right", "recovered"):
+            self.assertTrue(drill[what], f"{what}: {drill}")
+        self.assertEqual(sorted(self.outcomes()), ["completed"] * 6 + ["failed"])
 
     def test_hosts_outside_of_the_plan_are_named(self):
         self.submit(

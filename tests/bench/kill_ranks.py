@@ -66,7 +66,7 @@ def ranks_of(folder):
             continue
         try:
             with open(f"/proc/{entry.name}/cmdline", "rb") as file:
-                words = file.read().decode().split("\0")
+                words = file.read().decode(errors="replace").split("\0")
         except OSError:
             continue
         if os.path.basename(words[0]) == "lockstep-rank" and any(folder in word for word in words):
@@ -111,20 +111,16 @@ def certify(lockstep, rng, folder):
     plan = pathlib.Path(folder) / "kills.toml"
     plan.write_text(PLAN.format(rounds=ROUNDS_A_RUN), encoding="utf-8")
     killer = Killer(rng, folder, 3 * ROUNDS_A_RUN)
-    with open(os.path.join(folder, "out.json"), "w+", encoding="utf-8") as out:
-        with subprocess.Popen([lockstep, "certify", str(plan), "--out", folder, "--json"], stdout=out,
-                              stderr=subprocess.PIPE, text=True) as run:
-            os.set_blocking(run.stderr.fileno(), False)
-            said = ""
+    out, said = os.path.join(folder, "out.json"), os.path.join(folder, "said")
+    with open(out, "w", encoding="utf-8") as to, open(said, "w", encoding="utf-8") as log:
+        with subprocess.Popen([lockstep, "certify", str(plan), "--out", folder, "--json"], stdout=to, stderr=log) as run:
             while run.poll() is None:
                 killer.look()
-                said = (said + (run.stderr.read() or ""))[-4000:]
                 time.sleep(0.01)
-        out.seek(0)
-        try:
-            return json.load(out)["results"], killer.hit
-        except (ValueError, KeyError):
-            sys.exit(f"certify ended with {run.returncode}: {said}")
+    try:
+        return json.loads(pathlib.Path(out).read_text(encoding="utf-8"))["results"], killer.hit
+    except (ValueError, KeyError):
+        sys.exit(f"certify ended with {run.returncode}: {pathlib.Path(said).read_text(encoding='utf-8')[-2000:]}")
 
 
 def check(lockstep, list_journals, results):
@@ -169,7 +165,8 @@ def main():
         instants += [instant for _, instant in hit]
         steps += more_steps
         journals += more_journals
-        print(f"{len(instants)} of {options.kills} kills after {time.monotonic() - begin_s:.0f} s", file=sys.stderr, flush=True)
+        print(f"{len(instants)} of {options.kills} kills after {time.monotonic() - begin_s:.0f} s, {len(wrong)} faults",
+              file=sys.stderr, flush=True)
     print(f"{len(instants)} kills, {min(instants):.2f} to {max(instants):.2f} s after the first sign of a launch; "
           f"{journals} journals of {steps} completed steps: {len(wrong)} faults")
     for line in wrong:

@@ -89,6 +89,17 @@ TEST_F(ProcessWatchTest, TellsTheFirstTroubleAtOnceAndNotTheDeathsThatFollow) {
   EXPECT_EQ(watch_.first_trouble_utc_ns(), 5 * kSecond);
 }
 
+TEST_F(ProcessWatchTest, AStopThatIsOverIsNotTheTroubleThatEndsTheLaunch) {
+  becomes(1, ProcessCondition::stopped, SIGSTOP, 3);
+  EXPECT_EQ(watch_.first_trouble_utc_ns(), 4 * kSecond);
+  becomes(1, ProcessCondition::running, 0, 5);
+  EXPECT_EQ(watch_.first_trouble_utc_ns(), 0);
+  becomes(1, ProcessCondition::stopped, SIGSTOP, 10);
+  becomes(0, ProcessCondition::exited, 40, 13);
+  becomes(1, ProcessCondition::running, 0, 14);
+  EXPECT_EQ(watch_.first_trouble_utc_ns(), 11 * kSecond) << "woken by the launcher to be ended";
+}
+
 TEST_F(ProcessWatchTest, ACleanExitIsNoTrouble) {
   becomes(0, ProcessCondition::exited, 0, 5);
   EXPECT_THAT(watch_.take_news(), IsEmpty());

@@ -9,6 +9,7 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::IsEmpty;
 
 std::vector<std::string> names(const std::vector<HostSlots>& hosts) {
   std::vector<std::string> names;
@@ -50,7 +51,10 @@ TEST_F(RecoveryTest, SameKeepsTheHostsAndWaitsTwiceAsLongEachTime) {
 
 TEST_F(RecoveryTest, ExcludeGoesOnWithTheHostsThatAreLeft) {
   Recovery& recovery = make({"recovery.policy=exclude"});
+  EXPECT_THAT(recovery.ranks_per_site(), IsEmpty()) << "as the plan declares";
+  const std::uint32_t slots = recovery.hosts().front().slots;
   const RestartDecision decision = recovery.after_failure({"gpu-b2"});
+  EXPECT_THAT(recovery.ranks_per_site(), ElementsAre(2 * slots, slots)) << "the ranks are told";
   EXPECT_TRUE(decision.restarts);
   EXPECT_THAT(decision.detail, HasSubstr("without gpu-b2"));
   EXPECT_THAT(names(recovery.hosts()), ElementsAre("gpu-a1", "gpu-a2", "gpu-b1"));

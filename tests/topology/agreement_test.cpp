@@ -27,6 +27,14 @@ std::vector<RankCard> good_cards() {
   return pretended_cards({"n1", "n1", "n2", "n2", "s1", "s1", "s2", "s2"});
 }
 
+TEST(Agreement, ALaunchWithoutSomeHostsHasTheRanksThatAreLeft) {
+  const plan::Plan plan = two_site_plan();
+  const std::vector<RankCard> left = pretended_cards({"n1", "n1", "s1", "s1", "s2", "s2"});
+  EXPECT_NO_THROW(check_agreement(plan, plan.legs[0], left, std::vector<std::uint32_t>{2, 4}));
+  EXPECT_THROW(check_agreement(plan, plan.legs[0], left, std::vector<std::uint32_t>{4, 2}), InputError);
+  EXPECT_THROW(check_agreement(plan, plan.legs[0], left), InputError);
+}
+
 TEST(Agreement, AcceptsRanksThatFit) {
   EXPECT_EQ(refusal(two_site_plan(), good_cards()), "(accepted)");
 }
