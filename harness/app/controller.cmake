@@ -5,4 +5,4 @@ add_executable(lockstep
 target_link_libraries(lockstep PRIVATE
   lockstep_flags lockstep::core lockstep::plan lockstep::step lockstep::compute lockstep::record lockstep::campaign
   lockstep::certify lockstep::report lockstep::lab lockstep::workloads CLI11::CLI11 nlohmann_json::nlohmann_json)
-lockstep_reuse_room_headers(lockstep)
+lockstep_reuse_headers(lockstep lockstep_room_headers)

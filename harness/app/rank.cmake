@@ -6,4 +6,4 @@ target_link_libraries(lockstep-rank PRIVATE
   lockstep::step lockstep::compute lockstep::cuda lockstep::fabric lockstep::record lockstep::watch lockstep::campaign
   lockstep::report lockstep::workloads
   CLI11::CLI11)
-lockstep_reuse_room_headers(lockstep-rank)
+lockstep_reuse_headers(lockstep-rank lockstep_room_headers)

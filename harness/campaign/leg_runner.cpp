@@ -26,6 +26,8 @@ constexpr std::int64_t kNsPerMs = 1'000'000;
 constexpr std::int64_t kListenNs = 1'600 * kNsPerMs;
 constexpr std::int64_t kListenEveryNs = 20 * kNsPerMs;
 constexpr double kSureEnough = 0.75;
+/// Whom a stalled step waits for is read from the journals of many ranks: not at every look.
+constexpr std::int64_t kLookAgainNs = 1'000 * kNsPerMs;
 
 enum class Wake { timer, ended, stop_signal };
 
@@ -68,6 +70,8 @@ struct LegRunner::Running {
   std::int64_t ended_by_us_utc_ns = 0;  ///< 0: the launch ended by itself
   std::string stall;
   bool stall_told = false;
+  std::string held_up_by{};        ///< in the stall under way
+  std::int64_t held_up_at_ns = 0;  ///< when that was looked up
 };
 
 LegRunner::LegRunner(const plan::Plan& plan, const Options& options, const ResultsFolder& folder,
@@ -187,8 +191,13 @@ void LegRunner::watch_stalls(Running& running) {
     running.stall =
         fmt::format("step {} has taken {} so far, usually {}", stall->step,
                     format_seconds(seconds_from_ns(stall->length_ns)), format_seconds(stall->usual_s));
-    if (const std::string who = running.journals.who_holds_up(stall->step); !who.empty())
-      running.stall += ": " + who;
+    const std::int64_t now_ns = monotonic_ns();
+    if (!running.stall_told || now_ns - running.held_up_at_ns >= kLookAgainNs) {
+      running.held_up_by = running.journals.who_holds_up(stall->step);
+      running.held_up_at_ns = now_ns;
+    }
+    if (!running.held_up_by.empty())
+      running.stall += ": " + running.held_up_by;
     if (!std::exchange(running.stall_told, true))
       note("stall_begin", leg,
            fmt::format("leg {}, round {}: {}", running.row.name, running.row.round + 1, running.stall));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <iterator>
 #include <map>
 #include <set>
 #include <utility>
@@ -19,6 +20,9 @@ using record::IncidentRow;
 
 /// Hosts that are lost within this of each other were lost at once.
 constexpr std::int64_t kHostsTogetherNs = 2'000'000'000;
+/// So many causes of wrong data in one launch are told apart. Where ever other ranks are wrong, a row for
+/// each set of them would hide what they have in common.
+constexpr std::size_t kMostWrongCauses = 8;
 
 bool is_victim(const RankEnd& end) {
   return end.kind == RankEndKind::exited && (end.code == static_cast<int>(RankExit::deadline) ||
@@ -51,7 +55,17 @@ struct WrongStep {
   std::vector<const record::FailureRow*> rows;  ///< by step
   std::set<std::uint32_t> strayed;              ///< checksum_mismatch names the rank that differs
   std::set<std::uint32_t> saw;                  ///< wrong_value names a rank that saw it
+  std::uint32_t sets = 1;                       ///< different sets of ranks that were put together here
   [[nodiscard]] const std::set<std::uint32_t>& named() const { return strayed.empty() ? saw : strayed; }
+  [[nodiscard]] bool is_of_same_ranks(const WrongStep& other) const {
+    return sets == 1 && named() == other.named() && strayed.empty() == other.strayed.empty();
+  }
+  void add(const WrongStep& other) {
+    rows.insert(rows.end(), other.rows.begin(), other.rows.end());
+    std::set<std::uint32_t> all = named();
+    all.insert(other.named().begin(), other.named().end());
+    (strayed.empty() && other.strayed.empty() ? saw : strayed) = std::move(all);
+  }
 };
 
 IncidentRow wrong_data(const LaunchView& view, const LaunchFacts& facts, const WrongStep& cause) {
@@ -86,6 +100,11 @@ IncidentRow wrong_data(const LaunchView& view, const LaunchFacts& facts, const W
     row.cause = fmt::format("{} {} other reduced data than most of {} group", place.name,
                             one ? "holds" : "hold", one ? "its" : "their");
   }
+  if (cause.sets > 1) {
+    row.confidence = 0.5;
+    row.cause +=
+        fmt::format("; put together from {} steps, in which not the same ranks were wrong", cause.sets);
+  }
   tell_story(row, view, std::nullopt);
   row.ranks_hit = static_cast<std::uint32_t>(ranks.size());
   return row;
@@ -110,13 +129,17 @@ std::vector<IncidentRow> find_wrong_data(const LaunchView& view, const LaunchFac
   // A rank that is wrong in many steps is one cause; another rank is another one.
   std::vector<WrongStep> causes;
   for (auto& [number, step] : steps) {
-    const auto known = std::find_if(causes.begin(), causes.end(), [&](const WrongStep& cause) {
-      return cause.named() == step.named() && cause.strayed.empty() == step.strayed.empty();
-    });
-    if (known == causes.end())
+    auto known = std::find_if(causes.begin(), causes.end(),
+                              [&](const WrongStep& cause) { return cause.is_of_same_ranks(step); });
+    if (known == causes.end() && causes.size() < kMostWrongCauses) {
       causes.push_back(std::move(step));
-    else
-      known->rows.insert(known->rows.end(), step.rows.begin(), step.rows.end());
+      continue;
+    }
+    if (known == causes.end()) {
+      known = std::prev(causes.end());
+      ++known->sets;
+    }
+    known->add(step);
   }
   std::vector<IncidentRow> rows;
   rows.reserve(causes.size());

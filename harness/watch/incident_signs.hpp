@@ -17,7 +17,7 @@ namespace lockstep::watch {
 [[nodiscard]] bool tells_of_data(const record::FailureRow& row);
 
 /// Whole rows for reduced data that were wrong, by first step: one for all steps in which the same ranks
-/// were.
+/// were. Eight at most: the last one then takes all further steps, whichever ranks were wrong in them.
 [[nodiscard]] std::vector<record::IncidentRow> find_wrong_data(const LaunchView& view,
                                                                const LaunchFacts& facts);
 

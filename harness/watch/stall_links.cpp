@@ -80,11 +80,21 @@ struct Link {
 
 using Pair = std::pair<std::string, std::string>;
 
-void note_ways(Link& link, const record::ProbeRow& probe, bool from_first, bool inside) {
+/// When a probe was sent, against the step that is asked about.
+enum class When {
+  inside,       ///< it overlaps the step
+  in_training,  ///< else, and wholly between the first step of its rank and the last
+  at_the_ends   ///< else: its peer may not have been there yet, or no more
+};
+
+void note_ways(Link& link, const record::ProbeRow& probe, bool from_first, When when) {
+  const bool inside = when == When::inside;
   Way& out = link.ways[from_first ? 0 : 1];
   Way& back = link.ways[from_first ? 1 : 0];
-  (inside ? back.due : back.due_else) += probe.sent;
-  (inside ? back.heard : back.heard_else) += probe.received;
+  if (when != When::at_the_ends) {
+    (inside ? back.due : back.due_else) += probe.sent;
+    (inside ? back.heard : back.heard_else) += probe.received;
+  }
   Sender& sender = link.senders[from_first ? 0 : 1];
   if (inside) {
     sender.sent += probe.sent;
@@ -136,6 +146,22 @@ std::optional<std::size_t> way_at_fault(const Link& link, bool slow, bool lossy)
   return slow ? slower : lossier;
 }
 
+struct Span {
+  std::int64_t begin_ns = INT64_MAX;
+  std::int64_t end_ns = INT64_MIN;
+};
+
+/// From the begin of a rank's first step to the end of its last one, on its own clock; by rank.
+std::vector<Span> training_of(const LaunchView& view) {
+  std::vector<Span> spans(view.rank_count());
+  for (const record::StepRow* step : view.steps) {
+    Span& span = spans[step->rank];
+    span.begin_ns = std::min(span.begin_ns, step->begin_ns);
+    span.end_ns = std::max(span.end_ns, step->end_ns);
+  }
+  return spans;
+}
+
 /// `site X` when the pairs are all those of X among at least three sites.
 std::string common_site(const std::set<Pair>& suffered, const std::set<Pair>& all) {
   if (suffered.size() < 2)
@@ -156,6 +182,7 @@ LinkSuspicion suspect_links(const LaunchView& view, std::uint32_t step, std::int
                             double extra_ns) {
   LinkSuspicion suspicion;
   const auto rows = view.steps_of(step);
+  const auto training = training_of(view);
   std::map<Pair, Link> links;
   for (const record::ProbeRow* probe : view.probes) {
     const std::string& from = view.site_of(probe->rank);
@@ -169,14 +196,21 @@ LinkSuspicion suspect_links(const LaunchView& view, std::uint32_t step, std::int
                                   [probe](const record::StepRow* row) { return row->rank == probe->rank; });
     const bool inside =
         own != rows.end() && probe->end_ns > (*own)->begin_ns - before_ns && probe->begin_ns < (*own)->end_ns;
-    note_ways(link, *probe, from < to, inside);
+    const Span& trained = training[probe->rank];
+    const bool in_training = probe->begin_ns >= trained.begin_ns && probe->end_ns <= trained.end_ns;
+    note_ways(link, *probe, from < to,
+              inside        ? When::inside
+              : in_training ? When::in_training
+                            : When::at_the_ends);
     if (inside) {
       link.sent += probe->sent;
       link.lost += probe->lost;
       link.longest_ns = std::max(link.longest_ns, static_cast<double>(probe->rtt_max_ns));
     } else {
-      link.sent_else += probe->sent;
-      link.lost_else += probe->lost;
+      if (in_training) {
+        link.sent_else += probe->sent;
+        link.lost_else += probe->lost;
+      }
       if (probe->rtt_max_ns > 0)
         link.longest_else.push_back(static_cast<double>(probe->rtt_max_ns));
     }

@@ -153,6 +153,7 @@ std::string who_holds_up(const std::vector<RankStanding>& ranks) {
     }
   }
   std::vector<std::string> late;
+  std::uint32_t seen = 0;
   std::uint32_t waiting = 0;
   std::uint32_t through = 0;
   for (const RankStanding& rank : ranks) {
@@ -163,6 +164,7 @@ std::string who_holds_up(const std::vector<RankStanding>& ranks) {
     const bool waits = std::any_of(standing.waiting.begin(), standing.waiting.end(), is_first);
     const bool is_before = standing.begun_ns == 0 || (!standing.ended && standing.next && first != nullptr &&
                                                       *standing.next <= first->op);
+    ++seen;
     waiting += waits ? 1 : 0;
     if (first != nullptr ? is_before : !standing.ended)
       late.push_back(fmt::format("rank {} on {} ({})", rank.rank, rank.host, short_place(standing)));
@@ -175,10 +177,14 @@ std::string who_holds_up(const std::vector<RankStanding>& ranks) {
   const std::string names = join(late, ", ") + (others > 0 ? fmt::format(" and {} more", others) : "");
   if (first == nullptr)
     return late.empty() ? "" : "not through, and waiting for nobody: " + names;
+  // Nothing is said of ranks that were not looked at.
+  const std::string ranks_seen =
+      seen == group.size() ? fmt::format("{} ranks", seen)
+                           : fmt::format("{} ranks looked at (its group has {})", seen, group.size());
   if (!late.empty())
-    return fmt::format("{} of {} ranks wait in {} for {}", waiting, group.size(), first->name, names);
-  return through > 0 ? fmt::format("{} of {} ranks are still in {}", waiting, group.size(), first->name)
-                     : fmt::format("all {} ranks are in {}", group.size(), first->name);
+    return fmt::format("{} of {} wait in {} for {}", waiting, ranks_seen, first->name, names);
+  return through > 0 ? fmt::format("{} of {} are still in {}", waiting, ranks_seen, first->name)
+                     : fmt::format("all {} are in {}", ranks_seen, first->name);
 }
 
 std::string describe(const Standing& standing, std::int64_t now_ns) {

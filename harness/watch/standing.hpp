@@ -47,6 +47,7 @@ struct RankStanding {
 };
 /// Whom a step is waiting for, by the standings of the ranks that can be seen; all of one step. The root is
 /// the first communication, in the graph's order, that somebody waits in: ranks enter them in that order.
+/// `ranks` may be a part of the group only; it is said then how many that are.
 /// `2 of 3 ranks wait in bucket3.all_reduce for rank 1 on b1 (computing layer7.up)`; empty when all are
 /// through.
 [[nodiscard]] std::string who_holds_up(const std::vector<RankStanding>& ranks);

@@ -175,6 +175,18 @@ class SlurmTest(RehearsalTest):
         with open(os.path.join(SOURCE, METRO), encoding="utf-8") as file:
             self.lab = Lab("cluster", file.read(), ["--slurm", "--share", SOURCE, "--share", os.path.dirname(lab_fixture.FOLDER)])
 
+    def assert_same_verdict(self, job, direct):
+        """Both certified, by the same criteria, on as many launches. The grade above the one that is asked for is a measurement, and
+        differs from run to run on a machine that does other work."""
+        for certificate in (job, direct):
+            self.assertTrue(certificate["certified"], certificate["reasons"])
+            self.assertEqual(certificate["exit_code"], 0)
+        self.assertEqual(job["required_grade"], direct["required_grade"])
+        self.assertEqual([(row["name"], row["threshold"]) for row in job["criteria"]],
+                         [(row["name"], row["threshold"]) for row in direct["criteria"]])
+        self.assertEqual([(leg["name"], leg["ranks"], len(leg["rounds"])) for leg in job["legs"]],
+                         [(leg["name"], leg["ranks"], len(leg["rounds"])) for leg in direct["legs"]])
+
     def test_a_job_gives_the_same_verdict_as_a_direct_run(self):
         self.assertEqual(self.lab.run("login", "srun", "-N", "6", "hostname").stdout.split().sort(),
                          ["a1", "a2", "b1", "b2", "c1", "c2"].sort())
@@ -193,8 +205,7 @@ class SlurmTest(RehearsalTest):
         self.lab.down()
         direct, at = healthy_certification()
         self.assertEqual(direct.returncode, 0, direct.stdout + direct.stderr)
-        self.assertEqual(job["grade"], self.certificate(at)["grade"])
-        self.assertEqual(job["exit_code"], 0)
+        self.assert_same_verdict(job, self.certificate(at))
         self.assertTrue(job["rehearsal"]["is"], "a Slurm in a lab certifies no hardware either")
 
 

@@ -227,6 +227,37 @@ TEST(Attribution, PacketsThatDoNotComeInTellTheWayThatLosesThem) {
   EXPECT_EQ(stalls_of(evidence).at(0).culprit, "A - B") << "both lost as much";
 }
 
+TEST(Attribution, WhatAPeerThatHasDiedSendsNoMoreIsNotLost) {
+  SyntheticLaunch launch;
+  launch.planted = {moving(tests::kBucket1, {}, 0.3)};
+  Evidence evidence = make_launch(launch);
+  disturb_probes(evidence, 0, 4, kStep, 3, 12'000'000);
+  const std::int64_t differ_ns = evidence.clock[0].offset_ns - evidence.clock[8].offset_ns;
+  std::int64_t last_ns = 0;
+  for (const record::StepRow& step : evidence.steps)
+    last_ns = step.rank == 4 ? std::max(last_ns, step.end_ns) : last_ns;
+  const std::size_t count = evidence.probes.size();
+  for (std::size_t i = 0; i < count; ++i) {
+    evidence.probes[i].received -= evidence.probes[i].lost;
+    record::ProbeRow probe = evidence.probes[i];
+    std::swap(probe.rank, probe.peer);
+    probe.begin_ns += differ_ns;
+    probe.end_ns += differ_ns;
+    evidence.probes.push_back(probe);
+  }
+  ASSERT_EQ(stalls_of(evidence).at(0).culprit, "A - B") << "both ways lost as much";
+  // B goes on asking for a while when A has died.
+  record::ProbeRow alone = evidence.probes.back();
+  for (int window = 0; window < 20; ++window) {
+    alone.begin_ns = last_ns + window * 1'000'000'000LL - 500'000'000;
+    alone.end_ns = alone.begin_ns + 1'000'000'000;
+    alone.lost = alone.sent;
+    alone.received = 0;
+    evidence.probes.push_back(alone);
+  }
+  EXPECT_EQ(stalls_of(evidence).at(0).culprit, "A - B");
+}
+
 TEST(Attribution, WhatAProcessThatStoodStillDidNotAnswerIsNotLost) {
   SyntheticLaunch launch;
   launch.planted = {moving(tests::kBucket1, {}, 1.5)};

@@ -320,6 +320,28 @@ TEST(Incidents, WrongDataOfDifferentRanksAreDifferentIncidents) {
   EXPECT_EQ(rows[1].step, 9);
 }
 
+TEST(Incidents, WrongDataOfEverOtherRanksDoNotFillTheReport) {
+  Evidence evidence = make_launch({});
+  for (std::int32_t step = 1; step <= 8; ++step) {
+    add_failure(evidence, step - 1, "checksum_mismatch", "other reduced data", 0);
+    evidence.failures.back().step = step;
+  }
+  EXPECT_EQ(find_incidents(view_of(evidence, 0), {}).size(), 8U);
+  for (std::int32_t step = 9; step <= 11; ++step) {
+    for (const std::int32_t rank : {0, step - 8}) {
+      add_failure(evidence, rank, "checksum_mismatch", "other reduced data", 0);
+      evidence.failures.back().step = step;
+    }
+  }
+  const std::vector<IncidentRow> rows = find_incidents(view_of(evidence, 0), {});
+  ASSERT_EQ(rows.size(), 8U);
+  EXPECT_EQ(rows[6].ranks_hit, 1U);
+  EXPECT_EQ(rows[7].step, 8);
+  EXPECT_EQ(rows[7].ranks_hit, 5U) << "ranks 0 to 3, and 7";
+  EXPECT_THAT(rows[7].cause, HasSubstr("put together from 4 steps"));
+  EXPECT_LE(rows[7].confidence, 0.5);
+}
+
 TEST(Incidents, WrongDataBeforeADeathAreNotItsFirstSign) {
   Evidence evidence = stuck_rank();
   add_failure(evidence, 3, "wrong_value", "1 wrong value in bucket0", 1);

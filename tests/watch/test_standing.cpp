@@ -128,6 +128,15 @@ TEST(WhoHoldsUp, TellsATransferFromAnAbsence) {
   EXPECT_EQ(who_holds_up({{0, "a1", inside}, {1, "b1", past}}), "1 of 2 ranks are still in reduce");
 }
 
+TEST(WhoHoldsUp, SaysNothingOfRanksThatWereNotLookedAt) {
+  const Standing inside{.step = 7, .begun_ns = kSecond, .waiting = {{1, "reduce", kSecond, {0, 1, 2, 3}}}};
+  const Standing before{.step = 7, .begun_ns = kSecond, .next = 1};
+  EXPECT_EQ(who_holds_up({{0, "a1", inside}, {1, "b1", inside}}),
+            "all 2 ranks looked at (its group has 4) are in reduce");
+  EXPECT_EQ(who_holds_up({{0, "a1", inside}, {1, "b1", before}}),
+            "1 of 2 ranks looked at (its group has 4) wait in reduce for rank 1 on b1 (between ops)");
+}
+
 TEST(WhoHoldsUp, NamesWhoComputesWhileNobodyWaits) {
   Standing computing{.step = 7, .begun_ns = kSecond};
   computing.computing = OpUnderWay{0, "gemm", kSecond, {}};
