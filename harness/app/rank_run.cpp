@@ -56,8 +56,8 @@ class RankRun {
   RankRun(const RankRun&) = delete;
   RankRun& operator=(const RankRun&) = delete;
   ~RankRun() { last_words_.set_journal(nullptr, nullptr); }
-  RankRun(const RankOptions& options, const plan::Plan& plan, compute::ComputeChoice choice,
-          FastClock& clock, watch::Watchdog& watchdog, LastWords& last_words, watch::Supervised& supervised)
+  RankRun(const RankOptions& options, const plan::Plan& plan, compute::ComputeChoice choice, FastClock& clock,
+          watch::Watchdog& watchdog, LastWords& last_words, watch::Supervised& supervised)
       : options_(options),
         plan_(plan),
         leg_(leg_of(plan, options.leg)),
@@ -508,7 +508,8 @@ class RankRun {
   std::unique_ptr<record::Journal> journal_;
   std::unique_ptr<RankDrills> drills_;
   std::optional<Checkpoints> checkpoints_;
-  std::unique_ptr<compute::CudaMemory> gpu_memory_;  ///< of a fabric that sends from a GPU while a CPU computes
+  std::unique_ptr<compute::CudaMemory>
+      gpu_memory_;  ///< of a fabric that sends from a GPU while a CPU computes
   std::unique_ptr<step::BufferSet> buffers_;
   std::unique_ptr<fabric::PatternValidator> validator_;
   std::unique_ptr<step::FabricBackend> fabric_;

@@ -96,9 +96,9 @@ std::string nccl_tuning(const std::vector<NcclSetting>& settings) {
   for (const char* name : {"NCCL_ALGO", "NCCL_PROTO", "NCCL_TUNER_PLUGIN", "NCCL_TUNER_CONFIG_FILE"})
     join_to(forced, name, value_of(settings, name));
   if (forced.empty())
-    return "left to NCCL's tuner, which does not tell (NCCL_DEBUG=INFO with NCCL_DEBUG_SUBSYS=TUNING prints it)";
-  const bool both =
-      !value_of(settings, "NCCL_ALGO").empty() && !value_of(settings, "NCCL_PROTO").empty();
+    return "left to NCCL's tuner, which does not tell (NCCL_DEBUG=INFO with NCCL_DEBUG_SUBSYS=TUNING prints "
+           "it)";
+  const bool both = !value_of(settings, "NCCL_ALGO").empty() && !value_of(settings, "NCCL_PROTO").empty();
   return both ? "restricted by " + forced
               : "restricted by " + forced + "; the rest is left to NCCL's tuner, which does not tell";
 }

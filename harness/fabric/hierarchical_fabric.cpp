@@ -116,7 +116,8 @@ void HierarchicalFabric::look_at(Slot& slot, std::size_t index) {
     --slot.pieces_left;
 }
 
-/// Those before a piece that waits for its turn may be ones that nobody has looked at for a while.
+/// Whoever waits for one operation carries on all those before it: of what the ranks wait for, each perhaps
+/// for another, the first one is then carried on by all of them.
 void HierarchicalFabric::look_at_those_before(GroupOrder& group, std::size_t place) {
   for (std::size_t i = 0; i < place; ++i) {
     Slot& slot = slots_[group.entries[i].slot];
@@ -142,15 +143,15 @@ void HierarchicalFabric::start_what_may(GroupOrder& group) {
 CommState HierarchicalFabric::test(Ticket ticket) {
   LOCKSTEP_EXPECT(ticket < slots_.size() && slots_[ticket].busy, "no operation has this ticket");
   Slot& slot = slots_[ticket];
-  std::size_t waits = 0;  // for those before this place
+  std::size_t last_left = 0;
   for (std::size_t i = 0; i < slot.pieces.size(); ++i) {
     if (slot.pieces[i].running)
       look_at(slot, i);
-    else if (slot.pieces[i].phase < PhaseOrder::kPhases)
-      waits = slot.pieces[i].place;
+    if (slot.pieces[i].phase < PhaseOrder::kPhases)
+      last_left = slot.pieces[i].place;
   }
   if (!slot.pieces.empty() && slot.pieces_left > 0 && slot.error.empty()) {
-    look_at_those_before(order_of(*slot.op), waits);
+    look_at_those_before(order_of(*slot.op), last_left);
     start_what_may(order_of(*slot.op));
   }
   if (slot.whole_left)

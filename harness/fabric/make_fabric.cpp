@@ -130,7 +130,8 @@ struct Entry {
   Made (*make)(const plan::Fabric&, const FabricNeeds&);
 };
 
-constexpr std::array kBackends{Entry{plan::FabricBackend::mpi, make_mpi}, Entry{plan::FabricBackend::nccl, make_nccl},
+constexpr std::array kBackends{Entry{plan::FabricBackend::mpi, make_mpi},
+                               Entry{plan::FabricBackend::nccl, make_nccl},
                                Entry{plan::FabricBackend::cuda_aware, make_cuda_aware},
                                Entry{plan::FabricBackend::host_staged, make_host_staged}};
 

@@ -312,7 +312,8 @@ std::vector<HealthRow> JournalReader::health() const {
 std::uint32_t JournalReader::dropped_others() const {
   const JournalCounts& counts = header().shape.counts;
   return dropped(header().drills, counts.drill_slots) +
-         dropped(header().checkpoints, counts.checkpoint_slots) + dropped(header().health, counts.health_slots);
+         dropped(header().checkpoints, counts.checkpoint_slots) +
+         dropped(header().health, counts.health_slots);
 }
 
 std::uint32_t JournalReader::dropped_probes() const {

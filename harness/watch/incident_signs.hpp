@@ -13,7 +13,8 @@
 /// What single signs of trouble say. Internal to this room.
 namespace lockstep::watch {
 
-/// Whether the row says that data were wrong, reduced or computed: that is no word about how the launch ended.
+/// Whether the row says that data were wrong, reduced or computed: that is no word about how the launch
+/// ended.
 [[nodiscard]] bool tells_of_data(const record::FailureRow& row);
 
 /// Whole rows for reduced data that were wrong, by first step: one for all steps in which the same ranks

@@ -82,8 +82,8 @@ class StepBench {
     options.device = device;
     options.cache_folder = compute::default_cache_folder();
     backend_ = compute::make_cuda_backend(graph_, options, facts_);
-    buffers_ = std::make_unique<step::BufferSet>(graph_, backend_->buffers_needed(), RankId{0},
-                                                 backend_->memory());
+    buffers_ =
+        std::make_unique<step::BufferSet>(graph_, backend_->buffers_needed(), RankId{0}, backend_->memory());
     backend_->prepare(*buffers_);
     step::ExecutorOptions execution;
     execution.wait = std::thread::hardware_concurrency() >= kCoresForSpinning ? step::WaitMode::spin
@@ -127,9 +127,9 @@ class StepBench {
 
   static record::Journal make_journal(const step::StepGraph& graph) {
     const std::string path = "gpu_overheads.journal";
-    record::Journal journal = record::Journal::create(
-        path, {}, kSteps, plan::Run{}.op_stamp_steps, static_cast<std::uint32_t>(graph.ops.size()),
-        static_cast<std::uint32_t>(graph.comm_ops().size()));
+    record::Journal journal = record::Journal::create(path, {}, kSteps, plan::Run{}.op_stamp_steps,
+                                                      static_cast<std::uint32_t>(graph.ops.size()),
+                                                      static_cast<std::uint32_t>(graph.comm_ops().size()));
     std::remove(path.c_str());
     return journal;
   }

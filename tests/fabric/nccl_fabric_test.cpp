@@ -221,8 +221,7 @@ TEST(NcclFabric, EntersInTheSameOrderOnEveryRankWhicheverIsLookedAtFirst) {
 
 TEST(NcclFabric, GroupsThatConnectAtTheirFirstOperationNeedAnOrderOfTheirOwn) {
   constexpr int kRanks = 4;
-  for (const NcclFabric::Order order :
-       {NcclFabric::Order::across_groups, NcclFabric::Order::within_groups}) {
+  for (const NcclFabric::Order order : {NcclFabric::Order::across_groups, NcclFabric::Order::within_groups}) {
     FakeNccl nccl;
     CommGraph graph(kRanks);
     const Comm world = graph.add(CommKind::all_reduce, CommGraph::kWorld, Dtype::f32, 40, kRanks);

@@ -458,7 +458,7 @@ TEST(BadPlans, DtypesThatNoBackendMultiplies) {
   expect_messages({
       {&kByHost, "[workload]", "[workload]\ndtype = \"f64\"",
        "plan.toml:11: workload.dtype is 'f64' (it must be one of \"f32\", \"tf32\", \"bf16\", \"f16\", "
-       "\"fp8\")"},
+       "\"fp8\"); did you mean \"f32\"?"},
       {&kByHost, "[workload]", "[workload]\ndtype = \"bf16\"",
        "plan.toml:11: workload.dtype is \"bf16\" and compute.backend \"cpu\" (the cpu backend multiplies in "
        "f32 "

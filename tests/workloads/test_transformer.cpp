@@ -160,8 +160,9 @@ TEST(TransformerDtypes, TheWorkIsTheSameInEveryOne) {
 TEST(TransformerDtypes, Tf32IsF32ButForTheProducts) {
   const StepGraph graph = build_transformer(with_dtype(plan::WorkloadDtype::tf32), {{2}});
   for (const step::Op& op : graph.ops) {
-    if (const auto* gemm = std::get_if<Gemm>(&op.work))
+    if (const auto* gemm = std::get_if<Gemm>(&op.work)) {
       EXPECT_STREQ(gemm->precision(), "tf32");
+    }
   }
   for (const step::Buffer& buffer : graph.buffers)
     EXPECT_EQ(buffer.dtype, step::Dtype::f32);
