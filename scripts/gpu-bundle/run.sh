@@ -112,7 +112,7 @@ for name in $cuda_libraries libcuda.so.1 libnvidia-ml.so.1; do
 done
 
 # ---- the surroundings of the bundle's programs; nothing else on this machine gets them
-export BUNDLE=$here
+export BUNDLE=$here MACHINE_LIBRARY_PATH=${LD_LIBRARY_PATH-}
 own_environment=(
   "PATH=$here/bin:$here/steps:$PATH"
   "LD_LIBRARY_PATH=$here/lib${cuda_path:+:$cuda_path}${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"

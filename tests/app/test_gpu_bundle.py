@@ -21,6 +21,36 @@ NOT_OURS = re.compile(r"^(ld-linux|libc\.so|libm\.so|libpthread|libdl\.so|librt\
 TOOLS = """bash sh env cat date mkdir rm mv timeout tail head sort dirname basename tr wc uname mktemp sleep cut nproc sed grep awk
 mawk getconf ls ldd tar chmod true false id""".split()
 
+# The products of a card that gets faster from call to call.
+FAKE_BENCH = """#!/usr/bin/env bash
+[ "$1 $LD_LIBRARY_PATH" = "--products /of/bundle" ] || exit 9
+[ -e "$0.again" ] && rate=2.1 || rate=1.5
+: >"$0.again"
+echo '{"figure":"product","name":"cube","m":1000,"n":1000,"k":1000,"dtype":"bf16","median_s":1,"tflops":'$rate'}'
+echo '{"figure":"product","name":"70B qkv","m":8192,"n":10240,"k":8192,"dtype":"e4m3","median_s":1,"tflops":3}'
+"""
+# Every product takes 1 ms, the first of a row ten times as long, and 8-bit ones are refused.
+FAKE_TORCH = """
+__version__, bfloat16, float8_e4m3fn = "2.9", 0, 1
+class Matrix:
+    def t(self): return self
+    def to(self, _): return self
+def randn(*_, **__): return Matrix()
+def tensor(*_, **__): return Matrix()
+class cuda:
+    now = calls = 0
+    def synchronize(): cuda.calls = 0
+    def empty_cache(): pass
+    class Event:
+        def __init__(self, **_): pass
+        def record(self): self.at = cuda.now
+        def elapsed_time(self, end): return end.at - self.at
+def matmul(a, b):
+    cuda.now += 1 if cuda.calls else 10
+    cuda.calls += 1
+def _scaled_mm(*_, **__): raise RuntimeError("not on this card\\nat all")
+"""
+
 
 def run(command, **more):
     return subprocess.run(command, capture_output=True, text=True, check=False, **more)
@@ -107,8 +137,8 @@ class GpuBundle(unittest.TestCase):
     def test_every_check_has_its_program(self):
         with open(os.path.join(self.top, "checks.txt"), encoding="utf-8") as file:
             lines = [line.split() for line in file if line.strip() and not line.startswith("#")]
-        wanted = {"cuda_device", "cuda_backend", "driver", "nvml", "nccl_2_ranks", "nccl_4_ranks", "products", "overheads",
-                  "nccl_busbw", "gpu_certify"}
+        wanted = {"cuda_device", "cuda_backend", "driver", "nvml", "nccl_2_ranks", "nccl_4_ranks", "products", "pytorch",
+                  "overheads", "nccl_busbw", "gpu_certify"}
         self.assertLessEqual(wanted, {line[0] for line in lines})
         for name, kind, needs, ranks, seconds, command, *_ in lines:
             self.assertIn(kind, ("test", "run"), name)
@@ -231,6 +261,28 @@ class GpuBundle(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         with open(out, encoding="utf-8") as file:
             self.assertEqual(json.load(file)["libraries"]["libnccl.so.2"], os.path.join(wheel, "libnccl.so.2"))
+
+    def test_pytorch_is_measured_beside(self):
+        made = os.path.join(self.folder, "site")
+        os.makedirs(made)
+        bench = os.path.join(made, "bench_cuda")
+        with open(bench, "w", encoding="utf-8") as file:
+            file.write(FAKE_BENCH)
+        os.chmod(bench, 0o755)
+        environment = {"PATH": f"{made}:{os.environ['PATH']}", "BUNDLE": self.top, "LD_LIBRARY_PATH": "/of/bundle"}
+        step = os.path.join(self.top, "steps/pytorch.sh")
+        lacking = run([step], env=environment)
+        self.assertEqual((lacking.returncode, lacking.stdout), (77, "no PyTorch here\n"))
+        with open(os.path.join(made, "torch.py"), "w", encoding="utf-8") as file:
+            file.write(FAKE_TORCH)
+        done = run([step], env=dict(environment, PYTHONPATH=made))
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        refused, figure = done.stdout.splitlines()
+        self.assertEqual(refused, "PyTorch makes no product of 70B qkv in e4m3: not on this card")
+        # 2 * 1000^3 FLOP in 1 ms are 2 TFLOP/s; Lockstep's were 1.5 before and 2.1 after.
+        self.assertEqual(json.loads(figure),
+                         {"figure": "beside_pytorch", "name": "cube", "m": 1000, "n": 1000, "k": 1000, "dtype": "bf16",
+                          "lockstep_tflops": 1.8, "pytorch_tflops": 2.0, "ratio": 0.9, "pytorch": "2.9"})
 
     def test_refuses_a_c_library_that_is_too_old(self):
         path = os.path.join(self.top, "bundle.env")

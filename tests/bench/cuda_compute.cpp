@@ -1,6 +1,6 @@
 // What the cuda backend reaches on the card at hand, as one line of JSON for each figure:
 //
-//   bench_cuda [--device=N]
+//   bench_cuda [--device=N] [--products]
 //
 // product     rate of one product, of shapes of the 70B and 405B models at 8192 tokens; median over
 //             repetitions in rows, without the first of each row, which waits for its launch
@@ -10,7 +10,8 @@
 //
 // corruption  of 100 planted wrong elements of a product, how many were found
 //
-// Ends with 0 when all of it ran, 77 when there is no card, 1 otherwise. Judges nothing.
+// With --products the first of these alone. Ends with 0 when all of it ran, 77 when there is no card, 1
+// otherwise. Judges nothing.
 
 #include <algorithm>
 #include <cstdio>
@@ -208,12 +209,14 @@ void measure_corruption(int device) {
              false_alarms);
 }
 
-int run(int device) {
+int run(int device, bool products_alone) {
   if (const std::string reason = why_no_cuda(device); !reason.empty()) {
     fmt::print("{{\"figure\":\"none\",\"skipped\":\"{}\"}}\n", reason);
     return 77;
   }
   measure_products(device);
+  if (products_alone)
+    return 0;
   for (const plan::WorkloadDtype dtype : {plan::WorkloadDtype::bf16, plan::WorkloadDtype::fp8})
     measure_layer(dtype, device);
   measure_corruption(device);
@@ -226,14 +229,17 @@ int run(int device) {
 int main(int argc, char** argv) {
   std::setvbuf(stdout, nullptr, _IOLBF, 0);  // figures that are there stay, whatever ends this
   int device = 0;
+  bool products_alone = false;
   for (int i = 1; i < argc; ++i) {
     constexpr std::string_view kDevice = "--device=";
     const std::string_view argument = argv[i];
     if (argument.starts_with(kDevice))
       device = std::atoi(argv[i] + kDevice.size());
+    else if (argument == "--products")
+      products_alone = true;
   }
   try {
-    return lockstep::compute::run(device);
+    return lockstep::compute::run(device, products_alone);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return 1;
