@@ -31,6 +31,7 @@ std::vector<GpuMachine> machines_of(const Survey& survey) {
     machine.slots += host.slots;
   }
   std::vector<GpuMachine> list;
+  list.reserve(machines.size());
   for (auto& [boot, machine] : machines)
     list.push_back(std::move(machine));
   std::sort(list.begin(), list.end(),
