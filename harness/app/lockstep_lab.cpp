@@ -168,12 +168,12 @@ ExitCode list(const LabRequest& /*request*/) {
   for (const std::string& name : lab::live_labs())
     print_out(name + "\n");
   for (const std::string& name : lab::dead_labs())
-    print_out(name + " (dead; `lockstep lab down --lab " + name + "` clears its folder)\n");
+    print_out(fmt::format("{0} (dead; `lockstep lab down --lab {0}` clears its folder)\n", name));
   return ExitCode::certified;
 }
 
 /// Never returns: the exit status is the program's, whatever it means.
-[[noreturn]] void execute(const LabRequest& request, std::vector<std::string> argv) {
+[[noreturn]] void execute(const LabRequest& request, const std::vector<std::string>& argv) {
   if (argv.empty())
     refuse("a program is missing", "exec HOST -- PROGRAM [ARGUMENT...]");
   ::_exit(lab::run_on_host(lab::choose_lab(request.lab), request.host, argv));
