@@ -6,6 +6,8 @@
 //            the events around each product, which a step has in any case, against none
 // nvml       steps while NVML is read as often as in a run against steps while it is not; and the same with
 //            readings one after the other, which shows what a single one costs, however little that is
+// capture    a step of small products captured once and launched as graphs against the same step launched op
+//            by op, in pairs in turns
 //
 // Ends with 0 when all of it ran, 77 when there is no card, 1 otherwise. Judges nothing.
 
@@ -76,11 +78,13 @@ class InstantFabric final : public step::FabricBackend {
 /// Layers of a model on one card, as a rank runs them, once recorded and once not.
 class StepBench {
  public:
-  StepBench(const plan::Workload& workload, int device)
+  StepBench(const plan::Workload& workload, int device,
+            compute::CaptureMode capture = compute::CaptureMode::automatic)
       : graph_(workloads::build_transformer(workload, {{1}})), journal_(make_journal(graph_)) {
     compute::CudaOptions options;
     options.device = device;
     options.cache_folder = compute::default_cache_folder();
+    options.capture = capture;
     backend_ = compute::make_cuda_backend(graph_, options, facts_);
     buffers_ =
         std::make_unique<step::BufferSet>(graph_, backend_->buffers_needed(), RankId{0}, backend_->memory());
@@ -162,6 +166,34 @@ plan::Workload small_products() {
   workload.sequence_length = 2048;
   workload.dtype = plan::WorkloadDtype::bf16;
   return workload;
+}
+
+/// Eight layers of a model of 0.1 billion parameters on 512 tokens: products so short that launching them
+/// shows.
+plan::Workload short_products() {
+  plan::Workload workload;
+  workload.model = {"0.1B layers", 8, 1024, 4096, 16, 16, 64, 64, true};
+  workload.sequence_length = 512;
+  workload.dtype = plan::WorkloadDtype::bf16;
+  return workload;
+}
+
+void measure_capture(int device, double seconds) {
+  StepBench captured(short_products(), device, compute::CaptureMode::on);
+  StepBench launched(short_products(), device, compute::CaptureMode::off);
+  std::vector<double> ratios;
+  std::vector<double> plain;
+  const std::int64_t until_ns = monotonic_ns() + ns_from_seconds(seconds);
+  while (ratios.size() < kFewestPairs || monotonic_ns() < until_ns) {
+    const bool captured_first = ratios.size() % 2 == 0;
+    const double first_s = (captured_first ? captured : launched).time_s(false);
+    const double second_s = (captured_first ? launched : captured).time_s(false);
+    ratios.push_back(captured_first ? first_s / second_s : second_s / first_s);
+    plain.push_back(captured_first ? second_s : first_s);
+  }
+  figure("capture.on_off {:.6f} ratio median of {} pairs of steps of {} ops", median(ratios), ratios.size(),
+         launched.computed_ops());
+  figure("capture.step_without {:.6f} s", median(plain));
 }
 
 /// `pair_s`: what the events around one product cost.
@@ -348,6 +380,7 @@ int run(int device, double seconds) {
     return 77;
   }
   const double pair_s = measure_events(device, seconds);
+  measure_capture(device, seconds);
   {
     StepBench bench(small_products(), device);
     measure_recording(bench, "8B_layers", seconds, pair_s);
