@@ -33,12 +33,15 @@ def started_in(folder):
 
 
 def verdict_of(done):
+    """The verdict, and what was in the way of a better one."""
     try:
         document = json.loads(done.stdout)
     except ValueError:
-        return f"none: exit code {done.returncode}: {done.stderr[-500:]}"
+        return f"none: exit code {done.returncode}: {done.stderr[-500:]}", ""
     certificate = document["certificate"]
-    return f"grade {certificate['grade']}, {'' if certificate['certified'] else 'not '}certified, exit code {document['exit_code']}"
+    failed = [f"{row['name']} {row['value']}" for row in certificate["criteria"] if row["status"] != "pass"]
+    certified = "certified" if certificate["certified"] else "not certified"
+    return f"grade {certificate['grade']}, {certified}, exit code {document['exit_code']}", "; ".join(failed)
 
 
 def run(*argv):
@@ -46,7 +49,8 @@ def run(*argv):
 
 
 def kill_and_resume(lockstep, plan, folder, instant_s):
-    """What went wrong, and the verdict of the resumed run; None when there was nothing to resume yet."""
+    """What went wrong, the verdict of the resumed run, and what was in the way of a better one; None for both when there was
+    nothing to resume yet."""
     wrong = []
     with subprocess.Popen([lockstep, "certify", plan, "--out", folder], stdout=subprocess.DEVNULL,
                           stderr=subprocess.DEVNULL) as controller:
@@ -58,12 +62,12 @@ def kill_and_resume(lockstep, plan, folder, instant_s):
     wrong += [f"process {pid} outlived its controller" for pid in started_in(folder)]
     results = [path for path in pathlib.Path(folder).iterdir() if (path / "run.h5").exists()]
     if not results:
-        return wrong, None
-    verdict = verdict_of(run(lockstep, "resume", str(results[0]), "--json"))
+        return wrong, None, None
+    verdict, failed = verdict_of(run(lockstep, "resume", str(results[0]), "--json"))
     verified = run(lockstep, "verify", str(results[0]))
     if not verified.stdout.startswith("EQUAL "):
         wrong.append(f"verify: {verified.returncode}: {verified.stdout[-300:]}{verified.stderr[-300:]}")
-    return wrong, verdict
+    return wrong, verdict, failed
 
 
 def main():
@@ -76,21 +80,21 @@ def main():
     rng = random.Random(options.seed)
     begin_s = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        undisturbed = verdict_of(run(options.lockstep, "certify", options.plan, "--out", folder, "--json"))
+        undisturbed, _ = verdict_of(run(options.lockstep, "certify", options.plan, "--out", folder, "--json"))
     length_s = time.monotonic() - begin_s
     print(f"undisturbed, {length_s:.1f} s: {undisturbed}", file=sys.stderr, flush=True)
     wrong, too_early, same = [], 0, 0
     for kill in range(1, options.kills + 1):
         instant_s = rng.uniform(0.0, length_s)
         with tempfile.TemporaryDirectory() as folder:
-            found, verdict = kill_and_resume(options.lockstep, options.plan, folder, instant_s)
+            found, verdict, failed = kill_and_resume(options.lockstep, options.plan, folder, instant_s)
         wrong += [f"killed after {instant_s:.2f} s: {line}" for line in found]
         if verdict is None:
             too_early += 1
         elif verdict == undisturbed:
             same += 1
         else:
-            wrong.append(f"killed after {instant_s:.2f} s: {verdict}")
+            wrong.append(f"killed after {instant_s:.2f} s: {verdict} ({failed})")
         print(f"{kill} of {options.kills} kills after {time.monotonic() - begin_s:.0f} s", file=sys.stderr, flush=True)
     print(f"undisturbed: {undisturbed}\n{options.kills} kills over {length_s:.1f} s: {same} resumed with the same verdict, "
           f"{too_early} before there was a run, {len(wrong)} faults")
