@@ -54,10 +54,33 @@ struct Sizes {
   std::uint64_t qkv, attention, ffn, gate_up, vocab;
 };
 
+/// What is stored and multiplied in which format.
+struct Types {
+  step::Dtype wide = step::Dtype::f32;  ///< weights and activations
+  Gemm::Math math = Gemm::Math::full;
+  bool fp8 = false;  ///< linear layers; `wide` is for the rest
+};
+
+Types types_of(plan::WorkloadDtype dtype) {
+  switch (dtype) {
+    case plan::WorkloadDtype::f32:
+      return {};
+    case plan::WorkloadDtype::tf32:
+      return {step::Dtype::f32, Gemm::Math::tf32, false};
+    case plan::WorkloadDtype::bf16:
+      return {step::Dtype::bf16, Gemm::Math::full, false};
+    case plan::WorkloadDtype::f16:
+      return {step::Dtype::f16, Gemm::Math::full, false};
+    case plan::WorkloadDtype::fp8:
+      return {step::Dtype::bf16, Gemm::Math::full, true};
+  }
+  LOCKSTEP_EXPECT(false, "no such dtype of a workload");
+}
+
 class Builder {
  public:
   Builder(const plan::Workload& workload, const step::RankLayout& layout)
-      : workload_(workload), layout_(layout), sizes_(workload) {}
+      : workload_(workload), layout_(layout), sizes_(workload), types_(types_of(workload.dtype)) {}
 
   step::StepGraph build() {
     graph_.workload = "transformer";
@@ -137,8 +160,9 @@ class Builder {
     parameters_ = offset;
   }
 
-  BufferId add_buffer(std::string name, BufferRole role, std::uint64_t elements) {
-    graph_.buffers.push_back({std::move(name), role, step::Dtype::f32, elements});
+  BufferId add_buffer(std::string name, BufferRole role, std::uint64_t elements,
+                      step::Dtype dtype = step::Dtype::f32) {
+    graph_.buffers.push_back({std::move(name), role, dtype, elements});
     return BufferId{static_cast<std::uint32_t>(graph_.buffers.size() - 1)};
   }
 
@@ -148,13 +172,24 @@ class Builder {
     const std::uint64_t rows = s.tokens;
     const std::uint64_t widest = std::max(
         {rows * s.hidden, rows * s.qkv, rows * s.attention, rows * s.gate_up, rows * s.vocab, scores});
-    weights_buffer_ = add_buffer("weights", BufferRole::weights, parameters_);
+    weights_buffer_ = add_buffer("weights", BufferRole::weights, parameters_, types_.wide);
+    if (types_.wide != step::Dtype::f32)
+      main_weights_ = add_buffer("weights.main", BufferRole::weights, parameters_);
     // Inputs are never written and outputs never read back, so that values neither grow nor fade over the
     // steps.
-    inputs_ = add_buffer("activations.read", BufferRole::activations, 2 * widest);
-    outputs_ = add_buffer("activations.written", BufferRole::activations, widest);
+    inputs_ = add_buffer("activations.read", BufferRole::activations, 2 * widest, types_.wide);
+    outputs_ = add_buffer("activations.written", BufferRole::activations, widest, types_.wide);
     if (workload_.tensor_parallel > 1)
-      summed_ = add_buffer("activations.summed", BufferRole::activations, rows * s.hidden);
+      summed_ = add_buffer("activations.summed", BufferRole::activations, rows * s.hidden, types_.wide);
+    if (types_.fp8) {
+      const std::uint64_t widest_fp8 =
+          std::max({rows * s.hidden, rows * s.qkv, rows * s.attention, rows * s.gate_up});
+      inputs_fp8_ =
+          add_buffer("activations.read.e4m3", BufferRole::activations, widest_fp8, step::Dtype::e4m3);
+      gradients_fp8_ =
+          add_buffer("gradients.read.e5m2", BufferRole::activations, widest_fp8, step::Dtype::e5m2);
+      weights_fp8_ = add_buffer("weights.e4m3", BufferRole::weights, parameters_, step::Dtype::e4m3);
+    }
     for (std::size_t i = 0; i < bucket_elements_.size(); ++i) {
       const std::string name = "bucket" + std::to_string(i);
       gradients_.push_back(add_buffer(name + ".gradients", BufferRole::gradients, bucket_elements_[i]));
@@ -182,13 +217,18 @@ class Builder {
     return add(name, phase, std::move(op));
   }
 
+  /// Linear layers in fp8: all but the head, as is usual.
+  [[nodiscard]] bool in_fp8(std::size_t index) const { return types_.fp8 && index != head_; }
+
   [[nodiscard]] BufferRef first_input() const { return {inputs_, 0}; }
   [[nodiscard]] BufferRef second_input() const { return {inputs_, input_elements_}; }
   [[nodiscard]] BufferRef output() const { return {outputs_, 0}; }
 
-  static Gemm product(std::uint64_t m, std::uint64_t n, std::uint64_t k, Gemm::Layout layout, BufferRef a,
-                      BufferRef b, BufferRef c) {
+  [[nodiscard]] Gemm product(std::uint64_t m, std::uint64_t n, std::uint64_t k, Gemm::Layout layout,
+                             BufferRef a, BufferRef b, BufferRef c) const {
     Gemm gemm;
+    gemm.dtype = graph_.buffer(a.buffer).dtype;
+    gemm.math = types_.math;
     gemm.m = m;
     gemm.n = n;
     gemm.k = k;
@@ -201,6 +241,12 @@ class Builder {
 
   void forward_weight(std::size_t index) {
     const Weight& weight = weights_[index];
+    if (in_fp8(index)) {
+      add_gemm(weight.name, Phase::forward,
+               product(sizes_.tokens, weight.columns, weight.rows, Gemm::Layout::nt, {inputs_fp8_, 0},
+                       {weights_fp8_, weight.offset}, output()));
+      return;
+    }
     add_gemm(weight.name, Phase::forward,
              product(sizes_.tokens, weight.columns, weight.rows, Gemm::Layout::nn, first_input(),
                      {weights_buffer_, weight.offset}, output()));
@@ -208,15 +254,20 @@ class Builder {
 
   OpId input_gradient(std::size_t index) {
     const Weight& weight = weights_[index];
+    const BufferRef gradient = in_fp8(index) ? BufferRef{gradients_fp8_, 0} : first_input();
+    const BufferId weights = in_fp8(index) ? weights_fp8_ : weights_buffer_;
     return add_gemm(weight.name + ".input_gradient", Phase::backward,
-                    product(sizes_.tokens, weight.rows, weight.columns, Gemm::Layout::nt, first_input(),
-                            {weights_buffer_, weight.offset}, output()));
+                    product(sizes_.tokens, weight.rows, weight.columns, Gemm::Layout::nt, gradient,
+                            {weights, weight.offset}, output()));
   }
 
   void weight_gradient(std::size_t index) {
     const Weight& weight = weights_[index];
-    Gemm gemm = product(weight.rows, weight.columns, sizes_.tokens, Gemm::Layout::tn, first_input(),
-                        second_input(), {gradients_[weight.bucket], weight.bucket_offset});
+    const BufferRef result{gradients_[weight.bucket], weight.bucket_offset};
+    Gemm gemm = in_fp8(index) ? product(weight.rows, weight.columns, sizes_.tokens, Gemm::Layout::nt,
+                                        {inputs_fp8_, 0}, {gradients_fp8_, 0}, result)
+                              : product(weight.rows, weight.columns, sizes_.tokens, Gemm::Layout::tn,
+                                        first_input(), second_input(), result);
     gemm.accumulate = accumulate_;
     note_gradient(index, add_gemm(weight.name + ".weight_gradient", Phase::backward, gemm));
   }
@@ -245,6 +296,7 @@ class Builder {
     Comm comm;
     comm.kind = CommKind::all_reduce;
     comm.group = GroupId{1};
+    comm.dtype = types_.wide;
     comm.elements = sizes_.tokens * sizes_.hidden;
     comm.from = output();
     comm.to = {summed_, 0};
@@ -354,7 +406,12 @@ class Builder {
     step::Update update;
     update.elements = elements;
     update.gradients = std::move(gradients);
-    update.parameters = {weights_buffer_, offset};
+    update.parameters = {types_.wide == step::Dtype::f32 ? weights_buffer_ : main_weights_, offset};
+    if (types_.wide != step::Dtype::f32) {
+      // With fp8, the copy is what most products read; the head's bf16 weights are not written anew.
+      update.copy = BufferRef{types_.fp8 ? weights_fp8_ : weights_buffer_, offset};
+      update.copy_bytes = bytes_of(graph_.buffer(update.copy->buffer).dtype);
+    }
     update.first_moment = {first_moment_, offset};
     update.second_moment = {second_moment_, offset};
     Op op;
@@ -366,6 +423,7 @@ class Builder {
   const plan::Workload& workload_;
   const step::RankLayout& layout_;
   const Sizes sizes_;
+  const Types types_;
   step::StepGraph graph_;
   std::vector<Weight> weights_;
   std::vector<LayerWeights> layers_;
@@ -374,6 +432,7 @@ class Builder {
   std::vector<OpId> sent_;
   std::uint64_t parameters_ = 0;
   std::uint64_t input_elements_ = 0;
+  BufferId main_weights_, weights_fp8_, inputs_fp8_, gradients_fp8_;  // where the dtype asks for them
   BufferId weights_buffer_, inputs_, outputs_, summed_, first_moment_, second_moment_;
   std::vector<BufferId> gradients_, reduced_;
   std::string prefix_;

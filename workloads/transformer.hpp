@@ -26,7 +26,13 @@ namespace lockstep::workloads {
 /// Not modelled: element-wise work (norms, softmax, activation, embedding look-up). Norm weights and the
 /// embedding have gradients that are communicated, and no GEMM.
 ///
-/// `layout` gives the ranks of each site of the leg; t divides each of them. 32-bit floats throughout.
+/// In 16 bits, weights and activations are 16-bit, while gradients are made, added up and communicated in
+/// f32, and the optimizer updates weights in f32 and writes a 16-bit copy (as Megatron-LM does by default).
+/// In fp8, the linear layers multiply 8-bit operands with k contiguous in both, as the tensor cores of Hopper
+/// ask: real programs keep a second, transposed copy of what both passes read, and here each product simply
+/// reads its operand in the order that it needs. The casts to fp8 are not modelled.
+///
+/// `layout` gives the ranks of each site of the leg; t divides each of them.
 [[nodiscard]] step::StepGraph build_transformer(const plan::Workload& workload,
                                                 const step::RankLayout& layout);
 

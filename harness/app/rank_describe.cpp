@@ -11,6 +11,7 @@
 #include "harness/core/cpu_set.hpp"
 #include "harness/mpi/environment.hpp"
 #include "harness/mpi/parameters.hpp"
+#include "harness/placement/read_host.hpp"
 #include "harness/record/describe.hpp"
 #include "harness/record/provenance.hpp"
 #include "harness/watch/launch_view.hpp"
@@ -35,8 +36,26 @@ void describe_host(record::RankMeta& meta, const RankFacts& facts) {
     add("mpi." + parameter.name, parameter.value);
   for (const compute::Fact& fact : facts.compute.details)
     add(fact.key, fact.value);
+  for (const fabric::Fact& fact : facts.fabric.details)
+    add(fact.key, fact.value);
   if (!facts.warning.empty())
     add("warning", facts.warning);
+  if (facts.placement != nullptr)
+    add("hwloc.version", placement::hwloc_version());
+}
+
+/// Each rank has a place and a GPU of its own.
+void describe_place(record::RankMeta& meta, const RankPlacement& place) {
+  const auto add = [&meta](const std::string& key, const std::string& value) {
+    meta.provenance.push_back(
+        {static_cast<std::int32_t>(meta.leg.leg), static_cast<std::int32_t>(meta.rank.rank), key, value});
+  };
+  if (const auto& gpu = place.choice.gpu)
+    meta.rank.gpu = fmt::format("{} ({}) {}", gpu->ordinal, gpu->bus_id, gpu->uuid);
+  for (const PlacementFact& fact : place.facts)
+    add(fact.key, fact.value);
+  for (const std::string& warning : place.choice.warnings)
+    add("warning", warning);
 }
 
 }  // namespace
@@ -77,7 +96,7 @@ void describe_rank(record::RankMeta& meta, const RankFacts& facts) {
   row.binary_hash = card.binary_hash;
   row.plan_hash = card.plan_hash;
   row.compute = facts.compute.description;
-  row.fabric = plan::to_string(facts.plan.fabric.backend);
+  row.fabric = facts.fabric.description;
   row.progress = fmt::format("{}: {}", step::to_string(facts.wait.mode), facts.wait.reason);
   row.peak_gflops = facts.compute.peak_gflops;
   row.tokens_per_step = facts.graph.tokens_per_rank;
@@ -86,6 +105,8 @@ void describe_rank(record::RankMeta& meta, const RankFacts& facts) {
   meta.parts = record::group_parts(facts.graph, topology.self);
   if (row.local_rank == 0)
     describe_host(meta, facts);
+  if (facts.placement != nullptr)
+    describe_place(meta, *facts.placement);
 }
 
 }  // namespace lockstep::app

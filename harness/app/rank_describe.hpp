@@ -2,8 +2,10 @@
 
 #include <string>
 
+#include "harness/app/rank_placement.hpp"
 #include "harness/app/rank_wait.hpp"
 #include "harness/compute/facts.hpp"
+#include "harness/fabric/fabric_facts.hpp"
 #include "harness/plan/plan.hpp"
 #include "harness/record/journal.hpp"
 #include "harness/step/graph.hpp"
@@ -21,8 +23,10 @@ struct RankFacts {
   const topology::LegTopology& topology;
   const step::StepGraph& graph;
   const compute::ComputeFacts& compute;
+  const fabric::FabricFacts& fabric;
   const WaitChoice& wait;
   const CoreShare& share;
+  const RankPlacement* placement = nullptr;  ///< nullptr: the plan uses no GPU
   const char* clock_source = "";
   std::string warning;
 };

@@ -46,11 +46,31 @@ record::FailureRow wrong_value(const record::RankMeta& meta, const step::StepGra
   return row;
 }
 
+record::FailureRow wrong_product(const record::RankMeta& meta, const step::StepGraph& graph,
+                                 std::uint32_t step, const step::WrongProduct& product) {
+  record::FailureRow row = failure_row(
+      meta,
+      {.kind = "checksum",
+       .message = fmt::format("{} columns of {} of step {} have a wrong checksum; column {}: expected {}, "
+                              "found {}, tolerance {}",
+                              product.wrong_columns, graph.op(product.op).name, step, product.column,
+                              product.expected, product.observed, product.tolerance),
+       .step = static_cast<std::int32_t>(step),
+       .op = static_cast<std::int32_t>(product.op.value())});
+  row.offset = product.column;
+  row.expected = product.expected;
+  row.observed = product.observed;
+  return row;
+}
+
 Fault failed_step(const step::StepGraph& graph, std::uint32_t step, const step::StepResult& result,
                   std::span<const std::int64_t> deadlines_ns, const std::string& stands) {
   const bool deadline = result.status == step::StepStatus::deadline;
   const std::string& name = graph.op(result.op).name;
-  Fault fault{.kind = deadline ? "deadline" : "transport",
+  const bool device = result.status == step::StepStatus::compute_error;
+  Fault fault{.kind = deadline ? "deadline"
+                      : device ? "device"
+                               : "transport",
               .message = {},
               .step = static_cast<std::int32_t>(step),
               .op = static_cast<std::int32_t>(result.op.value())};

@@ -27,6 +27,10 @@ struct Fault {
 [[nodiscard]] record::FailureRow wrong_value(const record::RankMeta& meta, const step::StepGraph& graph,
                                              std::uint32_t step, const step::Corruption& corruption);
 
+/// A product of a completed step whose checksum does not hold. `offset` of the row is the column.
+[[nodiscard]] record::FailureRow wrong_product(const record::RankMeta& meta, const step::StepGraph& graph,
+                                               std::uint32_t step, const step::WrongProduct& product);
+
 /// A step that was not completed. `deadlines_ns` are the communications', `stands` is where the rank stood.
 [[nodiscard]] Fault failed_step(const step::StepGraph& graph, std::uint32_t step,
                                 const step::StepResult& result, std::span<const std::int64_t> deadlines_ns,

@@ -3,6 +3,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -12,16 +13,21 @@
 #include "harness/app/rank_drills.hpp"
 #include "harness/app/rank_evidence.hpp"
 #include "harness/app/rank_faults.hpp"
+#include "harness/app/rank_health.hpp"
 #include "harness/app/rank_last_words.hpp"
+#include "harness/app/rank_placement.hpp"
 #include "harness/app/rank_places.hpp"
 #include "harness/app/rank_probes.hpp"
 #include "harness/app/rank_stop.hpp"
 #include "harness/app/rank_wait.hpp"
 #include "harness/compute/backend.hpp"
+#include "harness/compute/cuda_memory.hpp"
 #include "harness/core/clock.hpp"
 #include "harness/core/error.hpp"
 #include "harness/core/log.hpp"
 #include "harness/core/units.hpp"
+#include "harness/cuda/stream.hpp"
+#include "harness/fabric/fabric_facts.hpp"
 #include "harness/fabric/make_fabric.hpp"
 #include "harness/fabric/pattern_validator.hpp"
 #include "harness/mpi/collect.hpp"
@@ -50,12 +56,12 @@ class RankRun {
   RankRun(const RankRun&) = delete;
   RankRun& operator=(const RankRun&) = delete;
   ~RankRun() { last_words_.set_journal(nullptr, nullptr); }
-  RankRun(const RankOptions& options, const plan::Plan& plan, const compute::ComputeChoice& choice,
-          FastClock& clock, watch::Watchdog& watchdog, LastWords& last_words, watch::Supervised& supervised)
+  RankRun(const RankOptions& options, const plan::Plan& plan, compute::ComputeChoice choice, FastClock& clock,
+          watch::Watchdog& watchdog, LastWords& last_words, watch::Supervised& supervised)
       : options_(options),
         plan_(plan),
         leg_(leg_of(plan, options.leg)),
-        choice_(choice),
+        choice_(std::move(choice)),
         clock_(clock),
         watchdog_(watchdog),
         last_words_(last_words),
@@ -133,6 +139,7 @@ class RankRun {
     stamp_clock();
     executor_.reset();
     probes_.reset();
+    health_.reset();
     stopped_early_ = done < step_count_;
     if (!stopped_early_)
       journal_->complete();
@@ -160,6 +167,8 @@ class RankRun {
 
   [[nodiscard]] RankId rank() const { return topology_->self; }
   static constexpr double kMergesByHand = 10.0;
+  static constexpr double kAbandonS =
+      5.0;  ///< for a transport to let go, which takes it a few seconds at most
 
   /// Where the rank is, for those who look at its journal, and how long it gives that.
   void where(RankPhase phase, double allowed_s) {
@@ -187,15 +196,30 @@ class RankRun {
     const std::int64_t begin_ns = clock_.now_ns();
     extend(begin_ns, deadlines_->step_ns());
     const std::uint32_t flags = step < steps_.warmup ? step::kStepWarmup : 0U;
-    const step::StepResult result = executor_->run_step(step, flags | drills_->flags(step));
+    const step::StepResult result = execute(step, flags | drills_->flags(step));
     if (result.status != step::StepStatus::completed)
       give_up(step, result);
     for (const step::Corruption& corruption : result.corruptions)
       note_corruption(step, corruption);
+    for (const step::WrongProduct& product : result.wrong_products)
+      note_failure(wrong_product(meta_, graph_, step, product));
     const std::int64_t end_ns = clock_.now_ns();
     deadlines_->see_step(end_ns - begin_ns, executor_->comm_times_ns());
     // Until the next step there is the vote, in which another rank may still be on its way through this one.
     extend(end_ns, deadlines_->step_ns());
+  }
+
+  /// Where the fabric and the compute backend tell what failed, the result says it. What is thrown comes from
+  /// a device on which the known pattern could not be planted or looked for.
+  [[nodiscard]] step::StepResult execute(std::uint32_t step, std::uint32_t flags) {
+    try {
+      return executor_->run_step(step, flags);
+    } catch (const RunError& error) {
+      last_words_.say_and_end({.kind = "device",
+                               .message = fmt::format("step {}: {}", step, error.what()),
+                               .step = static_cast<std::int32_t>(step)},
+                              RankExit::device);
+    }
   }
 
   /// A job that cannot save its work ends here, as it would lose more and more of it.
@@ -247,9 +271,16 @@ class RankRun {
   /// Steps that one rank may fail at are taken together; between them stand the collective ones.
   void prepare() {
     const auto all = [this](auto work) { together(work, plan_.deadlines.site_map_s); };
+    if (plan::uses_gpus(plan_))
+      take_place();
     all([this] {
       graph_ = workloads::build_transformer(plan_.workload, layout_);
+      take_gpu();
+      fabric_layout_ = fabric::lay_out(plan_.fabric, graph_, layout_);
+      choice_.fabric_bytes = fabric_layout_.graph.memory_bytes() - graph_.memory_bytes();
       compute_ = compute::make_compute_backend(choice_, graph_);
+      if (place_ && compute_.backend->memory().on_host())
+        gpu_memory_ = std::make_unique<compute::CudaMemory>(choice_.device);
     });
     meta_.leg = leg_row(plan_, leg_, options_, layout_.ranks());
     agree_on_launch();
@@ -259,6 +290,7 @@ class RankRun {
       make_places(places_);
       last_words_.set_folder(places_.journals);
       supervised_.announce_folder(places_.journals);
+      find_health();
       make_journal();
       const DrillTarget self{meta_.leg.leg, rank().value(), meta_.rank.host, meta_.rank.local_rank};
       drills_ = std::make_unique<RankDrills>(plan_, options_.drills, self, options_.first_step, *journal_,
@@ -267,7 +299,10 @@ class RankRun {
       checkpoints_.emplace(plan_,
                            checkpoint_folder(plan_, meta_.leg, places_.journals, places_.results_folder), own,
                            *journal_, clock_);
-      buffers_ = std::make_unique<step::BufferSet>(graph_, compute_.backend->buffers_needed(), rank());
+      buffers_ = std::make_unique<step::BufferSet>(
+          fabric_layout_.graph, compute_.backend->buffers_needed(), rank(),
+          fabric::memory_for(plan_.fabric, compute_.backend->memory(), gpu_memory_.get()));
+      compute_.backend->prepare(*buffers_);
     });
     if (options_.first_step > 0) {
       const double load_s = checkpoints_->allowed_s();
@@ -276,7 +311,7 @@ class RankRun {
       enter(RankPhase::set_up, "site map", plan_.deadlines.site_map_s);
     }
     stop_vote_.emplace(topology_->leg, plan_.deadlines.site_map_s);
-    fabric_ = fabric::make_fabric(plan_.fabric, graph_, topology_->leg, plan_.deadlines.site_map_s);
+    make_fabric();
     validator_ = std::make_unique<fabric::PatternValidator>(graph_, rank(), plan_.validation.samples);
     step::ExecutorOptions execution;
     execution.wait = wait_.mode;
@@ -288,6 +323,17 @@ class RankRun {
                                                  *buffers_, clock_, journal_->recording(),
                                                  &drills_->around(graph_, *validator_), execution);
     probes_ = start_probes(plan_, *topology_, meta_.leg.leg, *journal_, plan_.deadlines.site_map_s);
+    health_ = start_health(plan_, std::move(watched_), meta_.rank, *journal_);
+  }
+
+  void find_health() {
+    watched_ = find_devices(plan_, meta_.rank);
+    meta_.devices = watched_.rows;
+    for (const std::string& warning : watched_.warnings) {
+      log_warning(warning);
+      meta_.provenance.push_back({static_cast<std::int32_t>(meta_.leg.leg),
+                                  static_cast<std::int32_t>(rank().value()), "warning.health", warning});
+    }
   }
 
   /// By hand nobody told the ranks when the launch began: rank 0 says.
@@ -297,6 +343,53 @@ class RankRun {
     const auto all =
         mpi::all_gather_strings(topology_->leg, std::to_string(utc_ns()), plan_.deadlines.site_map_s);
     meta_.leg.launched_utc_ns = std::stoll(all.front());
+  }
+
+  /// The device on which this rank computes, and from which the fabric sends by this thread.
+  void take_gpu() {
+    if (!place_)
+      return;
+    if (!place_->choice.gpu)
+      throw InputError({.what = "the plan needs a GPU, and this rank sees none",
+                        .why = place_->gpu_problem,
+                        .suggestion = "use compute.backend = \"cpu\" and fabric.backend = \"mpi\", or run "
+                                      "lockstep doctor to see what each host has",
+                        .file = {}});
+    choice_.device = place_->choice.gpu->ordinal;
+    cuda::make_current(choice_.device);
+  }
+
+  /// Equal for the ranks of one kernel, which share its GPUs.
+  [[nodiscard]] std::string machine() const {
+    const topology::RankCard& card = topology_->own_card();
+    return card.boot_id.empty() ? card.host : card.boot_id;
+  }
+
+  void make_fabric() {
+    const double deadline_s = plan_.deadlines.site_map_s;
+    enter(RankPhase::set_up, "set-up of the fabric", fabric::set_up_allowance_s(plan_.fabric, deadline_s));
+    fabric_ = fabric::make_fabric(plan_.fabric, {.layout = fabric_layout_,
+                                                 .leg = topology_->leg,
+                                                 .memory = buffers_->memory(),
+                                                 .machine = machine(),
+                                                 .deadline_s = deadline_s});
+    enter(RankPhase::set_up, "site map", deadline_s);
+  }
+
+  /// Before memory is allocated and before a GPU is used.
+  void take_place() {
+    const double deadline_s = plan_.deadlines.site_map_s;
+    together(
+        [this] {
+          place_ = place_rank(look_at_host(),
+                              local_ranks(plan_, leg_, topology_->order, topology_->cards, rank()));
+        },
+        deadline_s);
+    compare_places(*place_, *topology_, deadline_s);
+    if (bind_near_gpu(*place_))
+      place_->facts.push_back({"placement.bound_to", place_->choice.narrower.text()});
+    for (const std::string& warning : place_->choice.warnings)
+      log_warning(warning);
   }
 
   void make_journal() {
@@ -312,7 +405,8 @@ class RankRun {
     const std::uint32_t every = plan_.recovery.checkpoint_steps;
     return {.drills = static_cast<std::uint32_t>(options_.drills.size()),
             .checkpoints = 1 + (every > 0 ? step_count_ / every : 0),  // and what was loaded
-            .probes = probe_rows(plan_, *topology_)};
+            .probes = probe_rows(plan_, *topology_),
+            .health = health_rows(watched_)};
   }
 
   [[nodiscard]] std::vector<watch::OpReach> reaches() const {
@@ -331,8 +425,10 @@ class RankRun {
                           .topology = *topology_,
                           .graph = graph_,
                           .compute = compute_.facts,
+                          .fabric = fabric::describe_fabric(plan_.fabric, fabric_layout_),
                           .wait = wait_,
                           .share = share,
+                          .placement = place_ ? &*place_ : nullptr,
                           .clock_source = clock_.source(),
                           .warning = warning_});
   }
@@ -371,7 +467,10 @@ class RankRun {
   }
 
   void note_corruption(std::uint32_t step, const step::Corruption& corruption) {
-    const record::FailureRow row = wrong_value(meta_, graph_, step, corruption);
+    note_failure(wrong_value(meta_, graph_, step, corruption));
+  }
+
+  void note_failure(const record::FailureRow& row) {
     journal_->add_failure(row);
     log_error(row.message);
   }
@@ -379,16 +478,19 @@ class RankRun {
   /// A communication failed: record it and leave, without a word to the transport.
   [[noreturn]] void give_up(std::uint32_t step, const step::StepResult& result) {
     const watch::Standing standing = watch::where_it_stands(meta_, journal_->recording(), step);
-    const bool deadline = result.status == step::StepStatus::deadline;
-    last_words_.say_and_end(
-        failed_step(graph_, step, result, deadlines_->comm_ns(), watch::describe(standing, clock_.now_ns())),
-        deadline ? RankExit::deadline : RankExit::transport_error);
+    last_words_.say(
+        failed_step(graph_, step, result, deadlines_->comm_ns(), watch::describe(standing, clock_.now_ns())));
+    watchdog_.enter("the end of the transport", kAbandonS);
+    fabric_->abandon();
+    end_beside_others(result.status == step::StepStatus::deadline        ? RankExit::deadline
+                      : result.status == step::StepStatus::compute_error ? RankExit::device
+                                                                         : RankExit::transport_error);
   }
 
   const RankOptions& options_;
   const plan::Plan& plan_;
   const plan::Leg& leg_;
-  const compute::ComputeChoice& choice_;
+  compute::ComputeChoice choice_;
   FastClock& clock_;
   watch::Watchdog& watchdog_;
   LastWords& last_words_;
@@ -397,6 +499,8 @@ class RankRun {
   step::RankLayout layout_;
   std::string warning_;
   step::StepGraph graph_;
+  fabric::HierarchyPlan fabric_layout_;
+  std::optional<RankPlacement> place_;  ///< of a plan that uses GPUs
   compute::ComputeSetup compute_;
   record::RankMeta meta_;
   RankPlaces places_;
@@ -404,6 +508,8 @@ class RankRun {
   std::unique_ptr<record::Journal> journal_;
   std::unique_ptr<RankDrills> drills_;
   std::optional<Checkpoints> checkpoints_;
+  std::unique_ptr<compute::CudaMemory>
+      gpu_memory_;  ///< of a fabric that sends from a GPU while a CPU computes
   std::unique_ptr<step::BufferSet> buffers_;
   std::unique_ptr<fabric::PatternValidator> validator_;
   std::unique_ptr<step::FabricBackend> fabric_;
@@ -411,6 +517,8 @@ class RankRun {
   std::unique_ptr<step::Executor> executor_;
   std::optional<StopVote> stop_vote_;
   std::unique_ptr<watch::SiteProbes> probes_;
+  WatchedDevices watched_;
+  std::unique_ptr<watch::HealthSampler> health_;
   plan::AttemptSteps steps_;
   std::uint32_t step_count_ = 0;  ///< of this launch
   const char* phase_ = "site map";

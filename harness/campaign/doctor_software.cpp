@@ -18,6 +18,7 @@ struct Comparison {
   Severity severity;
   const char* why;
   const char* advice;
+  bool only_gpus = false;  // of no importance to a plan that uses none
 };
 
 constexpr const char* kOneBuild =
@@ -38,6 +39,12 @@ constexpr std::array kComparisons = {
                "install the same HDF5 on every host"},
     Comparison{"kernel", Severity::note, "schedulers and network stacks differ between kernels",
                "keep in mind when one host or site is slower"},
+    Comparison{"GPUs", Severity::warning,
+               "every step waits for the slowest rank, and eta compares unequal sites",
+               "name hosts with equal GPUs in the plan", true},
+    Comparison{"NVIDIA driver", Severity::warning,
+               "clocks, kernels and NCCL's choices differ between drivers: sites would be compared by them",
+               "install one driver on every host", true},
 };
 
 std::string shown(const std::string& key, const std::string& value) {
@@ -115,8 +122,10 @@ void find_unusable(const DoctorInput& input, std::vector<Finding>& found) {
 std::vector<Finding> software_findings(const DoctorInput& input) {
   std::vector<Finding> found;
   find_unusable(input, found);
-  for (const Comparison& comparison : kComparisons)
-    compare(input, comparison, found);
+  for (const Comparison& comparison : kComparisons) {
+    if (!comparison.only_gpus || plan::uses_gpus(input.plan))
+      compare(input, comparison, found);
+  }
   return found;
 }
 

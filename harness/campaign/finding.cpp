@@ -19,8 +19,8 @@ const char* to_string(Severity severity) {
 
 std::vector<Finding> findings_of(const DoctorInput& input) {
   std::vector<Finding> all;
-  for (const auto rule : {host_findings, software_findings, clock_findings, path_findings, place_findings,
-                          bandwidth_findings}) {
+  for (const auto rule : {host_findings, software_findings, gpu_findings, clock_findings, path_findings,
+                          place_findings, bandwidth_findings}) {
     std::vector<Finding> found = rule(input);
     std::move(found.begin(), found.end(), std::back_inserter(all));
   }

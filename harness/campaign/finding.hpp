@@ -41,6 +41,7 @@ struct DoctorInput {
 // The rules, by what they look at.
 [[nodiscard]] std::vector<Finding> host_findings(const DoctorInput& input);
 [[nodiscard]] std::vector<Finding> software_findings(const DoctorInput& input);
+[[nodiscard]] std::vector<Finding> gpu_findings(const DoctorInput& input);
 [[nodiscard]] std::vector<Finding> clock_findings(const DoctorInput& input);
 [[nodiscard]] std::vector<Finding> path_findings(const DoctorInput& input);
 [[nodiscard]] std::vector<Finding> place_findings(const DoctorInput& input);

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <optional>
 #include <sstream>
 
@@ -21,6 +22,9 @@
 #include "harness/core/text.hpp"
 #include "harness/core/version.hpp"
 #include "harness/hdf5/error.hpp"
+#include "harness/placement/choose.hpp"
+#include "harness/placement/gpu_environment.hpp"
+#include "harness/placement/read_host.hpp"
 
 namespace lockstep::campaign {
 namespace {
@@ -140,6 +144,72 @@ void read_rank_program(const std::string& rank_program, HostFacts& facts) {
   }
 }
 
+/// GPUs that hwloc finds on the PCI bus, and those that only the driver lists (a container may hide the bus).
+placement::HostMap host_map(HostFacts& facts) {
+  try {
+    return placement::read_this_host();
+  } catch (const RunError& error) {
+    facts.gpu_problem = error.what();
+    return {};
+  }
+}
+
+}  // namespace
+
+void describe_gpus(const placement::HostMap& map, std::vector<placement::InstalledGpu> installed,
+                   const placement::GpuEnvironment& environment, HostFacts& facts) {
+  std::vector<placement::InstalledGpu> all = std::move(installed);
+  for (const placement::Gpu& gpu : map.gpus) {
+    const auto same = [&](const placement::InstalledGpu& one) { return one.bus_id == gpu.bus_id; };
+    if (std::none_of(all.begin(), all.end(), same))
+      all.push_back({gpu.bus_id, {}, {}});
+  }
+  std::sort(all.begin(), all.end(), [](const placement::InstalledGpu& a, const placement::InstalledGpu& b) {
+    return a.bus_id < b.bus_id;
+  });
+  const placement::VisibleGpus visible = placement::visible_gpus(all, environment.cuda_visible_devices);
+  facts.gpus_usable = static_cast<std::uint32_t>(visible.gpus.size());
+  if (!visible.problem.empty())
+    facts.gpu_problem = visible.problem;
+  for (const placement::InstalledGpu& one : all) {
+    HostGpu& gpu = facts.gpus.emplace_back();
+    gpu.bus_id = one.bus_id;
+    gpu.model = one.model;
+    if (const placement::Gpu* place = map.gpu(one.bus_id)) {
+      gpu.cpus = place->near == map.cpus ? std::string() : place->near.text();
+      gpu.nics = placement::nic_names(map, *place);
+    }
+    gpu.visible =
+        std::any_of(visible.gpus.begin(), visible.gpus.end(), [&](const placement::VisibleGpu& seen) {
+          // An instance (MIG) may be of any of them.
+          return seen.bus_id == one.bus_id || seen.bus_id.empty();
+        });
+  }
+}
+
+namespace {
+
+/// `8 x NVIDIA H200`; several kinds one after the other.
+std::string gpu_models(const std::vector<HostGpu>& gpus) {
+  std::map<std::string, int> counts;
+  for (const HostGpu& gpu : gpus)
+    ++counts[gpu.model.empty() ? "NVIDIA GPU" : gpu.model];
+  std::vector<std::string> parts;
+  for (const auto& [model, count] : counts)
+    parts.push_back(std::to_string(count) + " x " + model);
+  return join(parts, ", ");
+}
+
+void read_gpus(HostFacts& facts) {
+  const placement::HostMap map = host_map(facts);
+  describe_gpus(map, placement::installed_gpus(),
+                placement::gpu_environment([](const char* name) { return std::getenv(name); }), facts);
+  if (facts.gpus.empty())
+    return;
+  facts.software["GPUs"] = gpu_models(facts.gpus);
+  facts.software["NVIDIA driver"] = placement::nvidia_driver_version();
+}
+
 void read_network_limits(HostFacts& facts) {
   facts.tcp_rmem_max = last_figure("/proc/sys/net/ipv4/tcp_rmem");
   facts.tcp_wmem_max = last_figure("/proc/sys/net/ipv4/tcp_wmem");
@@ -178,6 +248,7 @@ HostFacts gather_host_facts(const std::string& launcher, const std::string& rank
   if (!launcher.empty())
     facts.software["Open MPI"] = version_of(launcher);
   read_rank_program(rank_program, facts);
+  read_gpus(facts);
   return facts;
 }
 

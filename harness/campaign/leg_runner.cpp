@@ -16,6 +16,7 @@
 #include "harness/core/posix.hpp"
 #include "harness/core/units.hpp"
 #include "harness/watch/analysis.hpp"
+#include "harness/watch/incidents.hpp"
 
 namespace lockstep::campaign {
 namespace {
@@ -24,6 +25,7 @@ constexpr std::int64_t kNsPerMs = 1'000'000;
 /// Three signs of life of a supervisor.
 constexpr std::int64_t kListenNs = 1'600 * kNsPerMs;
 constexpr std::int64_t kListenEveryNs = 20 * kNsPerMs;
+constexpr double kSureEnough = 0.75;
 /// Whom a stalled step waits for is read from the journals of many ranks: not at every look.
 constexpr std::int64_t kLookAgainNs = 1'000 * kNsPerMs;
 
@@ -342,6 +344,9 @@ record::Conclusions LegRunner::conclude(Running& running, const record::Evidence
                               : running.ended_by_us_utc_ns;
   record::Conclusions conclusions = watch::analyse_launch(launch, running.row.leg, facts);
   for (const record::IncidentRow& incident : conclusions.incidents) {
+    // What a program's own fault may have brought about does not cost a host.
+    if (incident.kind == "device_error" && incident.confidence < kSureEnough)
+      continue;
     const std::set<std::string> hosts = hosts_to_blame(incident, launch.ranks);
     result.failed_hosts.insert(hosts.begin(), hosts.end());
   }
@@ -350,8 +355,10 @@ record::Conclusions LegRunner::conclude(Running& running, const record::Evidence
     result.decision = (*running.decide)(result);
   for (record::IncidentRow& incident : conclusions.incidents) {
     incident.incident = next_incident_++;
-    // Wrong data alone end no launch.
-    if (result.decision && incident.kind != "wrong_data") {
+    // What ended the launch comes first; wrong data and errors of devices alone end none.
+    const bool ended_it = !watch::spoils_only(incident.kind) ||
+                          (incident.kind == "device_error" && &incident == &conclusions.incidents.front());
+    if (result.decision && ended_it) {
       incident.recovery =
           plan::to_string(result.decision->restarts ? plan_.recovery.policy : plan::RestartPolicy::stop);
       incident.recovery_detail = result.decision->detail;

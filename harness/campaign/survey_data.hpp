@@ -14,6 +14,15 @@
 /// is worked out by findings_of().
 namespace lockstep::campaign {
 
+/// A GPU of a host, by its PCI address.
+struct HostGpu {
+  std::string bus_id;
+  std::string model;    ///< empty where no driver tells
+  std::string cpus;     ///< near it, such as "0-31"; empty where the machine does not say
+  std::string nics;     ///< nearest to it, such as "mlx5_0 (same PCI switch)"; empty: none
+  bool visible = true;  ///< to a process that is started as the probe was
+};
+
 /// What one host says about itself. 0 and empty texts: not known there.
 struct HostFacts {
   std::string host_name;          ///< as gethostname gives it, cut at the first dot
@@ -45,6 +54,10 @@ struct HostFacts {
   std::map<std::string, std::string> software;
   std::vector<std::string> missing_libraries;  ///< that lockstep-rank needs and the loader does not find
   std::string rank_program_error;              ///< why lockstep-rank cannot be executed here; else empty
+
+  std::vector<HostGpu> gpus;      ///< of NVIDIA, by ascending bus id
+  std::uint32_t gpus_usable = 0;  ///< entries of CUDA_VISIBLE_DEVICES that name one, or all GPUs
+  std::string gpu_problem;        ///< of CUDA_VISIBLE_DEVICES or with the reading of the host; else empty
 };
 
 /// One host of the plan. `facts` without a value: it did not answer, and `trouble` says why.

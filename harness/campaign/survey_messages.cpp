@@ -48,13 +48,14 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(PathReport, from, to, attempts, 
                                                 error)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(StreamReport, from, to, rate)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(SurveyBegin, token, hosts, launcher, rank_program, lifetime_s)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(HostGpu, bus_id, model, cpus, nics, visible)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(HostFacts, host_name, boot_id, network_namespace, addresses,
                                                 tcp_port, udp_port, usable_cpus, cpu_list, cgroup_cpus,
                                                 load_average, memory_bytes, cgroup_memory_bytes,
                                                 memlock_bytes, open_files, tcp_rmem_max, tcp_wmem_max,
                                                 core_rmem_max, core_wmem_max, congestion_control,
                                                 clock_source, clock_state, software, missing_libraries,
-                                                rank_program_error)
+                                                rank_program_error, gpus, gpus_usable, gpu_problem)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(ProbeAnswer, number, facts, path, stream)
 NLOHMANN_JSON_SERIALIZE_ENUM(SurveyOrder::Kind, {{SurveyOrder::Kind::begin, "begin"},
                                                  {SurveyOrder::Kind::peers, "peers"},

@@ -168,6 +168,29 @@ void advise_on_failed(Advice& advice, const Findings& findings, const Criterion&
   }
 }
 
+/// A device that slows the job, or is about to.
+void advise_on_devices(Advice& advice, const Findings& findings) {
+  const DeviceHealth& health = findings.metrics.devices;
+  const auto drifted = std::find_if(
+      findings.criteria.begin(), findings.criteria.end(),
+      [](const Criterion& one) { return one.name == "rate_drift" && one.status == Status::fail; });
+  if (drifted != findings.criteria.end()) {
+    const RateDrift& worst = health.drifts.front();
+    advice.push_back(
+        fmt::format("{} lost {} of its compute rate within a launch (leg {}, round {}; throttled in {} of {} "
+                    "steps): look at "
+                    "its cooling, its power limits and its fans, or take it out",
+                    in_words(worst.place), format_percent(worst.loss), worst.leg, worst.round + 1,
+                    worst.throttled_steps, worst.steps));
+  }
+  if (health.slow &&
+      (drifted == findings.criteria.end() || health.slow->place.rank != health.drifts.front().place.rank))
+    advice.push_back(
+        fmt::format("all ranks wait for {}, which computes {} longer than the median rank: compare its "
+                    "clocks, temperature and power limit with its neighbours', or take it out",
+                    in_words(health.slow->place), format_percent(health.slow->ratio - 1.0)));
+}
+
 void advise_below_c(Advice& advice, const Findings& findings) {
   const plan::Criteria& criteria = findings.plan.criteria;
   const Metrics& metrics = findings.metrics;
@@ -199,9 +222,11 @@ std::vector<std::string> advise(const Findings& findings, plan::Grade grade) {
       for (const Criterion& criterion : findings.criteria)
         if (criterion.for_grade_a && criterion.status == Status::fail)
           advise_on_failed(advice, findings, criterion);
+      advise_on_devices(advice, findings);
       break;
     case Grade::c:
       advise_on_eta(advice, metrics, criteria.eta_b, Grade::b);
+      advise_on_devices(advice, findings);
       break;
     case Grade::d:
       if (!findings.joint_failure.empty()) {
@@ -217,9 +242,17 @@ std::vector<std::string> advise(const Findings& findings, plan::Grade grade) {
                         "else; the evidence names the rank that saw it, which need not be the one that "
                         "caused it",
                         metrics.data.wrong_values, metrics.data.checksum_mismatches));
+      } else if (metrics.data.wrong_results > 0) {
+        advice.push_back(
+            fmt::format("take out the device that computed {} wrong result{}{}{}: what it returned was wrong "
+                        "without any error",
+                        metrics.data.wrong_results, metrics.data.wrong_results == 1 ? "" : "s",
+                        findings.incident != nullptr ? ", " : "",
+                        findings.incident != nullptr ? findings.incident->cause : ""));
       } else {
         advise_below_c(advice, findings);
         advise_on_eta(advice, metrics, criteria.eta_b, Grade::b);
+        advise_on_devices(advice, findings);
       }
       break;
     case Grade::inconclusive:

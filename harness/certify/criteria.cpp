@@ -114,7 +114,7 @@ Criterion judge_data(const Metrics& metrics) {
   data.title = "wrong values in reduced data";
   data.threshold = 0.0;
   data.bound = Bound::at_most;
-  const std::size_t wrong = metrics.data.wrong_values + metrics.data.checksum_mismatches;
+  const std::size_t wrong = metrics.data.wrong();
   // Wrong data found is an answer even where too little was checked for a pass.
   if (wrong > 0 || metrics.data.least_checked_steps > 0)
     data.value = static_cast<double>(wrong);
@@ -122,10 +122,36 @@ Criterion judge_data(const Metrics& metrics) {
   data.unit = "count";
   data.axis = "over all ranks and checked steps of all legs";
   data.method = fmt::format(
-      "known pattern in sampled elements and checksums compared between ranks; every rank of the "
-      "joint leg checked at least {} steps of each launch",
+      "known pattern in sampled elements and checksums compared between ranks, and checksums of computed "
+      "results where the backend makes them; every rank of the joint leg checked at least {} steps of each "
+      "launch",
       metrics.data.least_checked_steps);
   return data;
+}
+
+/// Absent where no launch lasts long enough for a trend: there is nothing to judge.
+std::optional<Criterion> judge_rate_drift(const Metrics& metrics, const plan::Criteria& criteria) {
+  if (metrics.devices.drifts.empty())
+    return std::nullopt;
+  const RateDrift& worst = metrics.devices.drifts.front();
+  Criterion drift;
+  drift.name = "rate_drift";
+  drift.title = "loss of a rank's compute rate over a launch";
+  drift.value = worst.loss;
+  drift.interval = worst.interval;
+  drift.threshold = criteria.rate_drift_max;
+  drift.bound = Bound::at_most;
+  drift.status = compare(worst.interval.low, drift.threshold, drift.bound);
+  drift.unit = "1";
+  drift.axis = fmt::format(
+      "steady steps of one rank in one launch; of {} such series the one whose loss is surest: {}, leg {}, "
+      "round {}; judged by the lower end of the interval",
+      metrics.devices.drift_series, in_words(worst.place), worst.leg, worst.round + 1);
+  drift.method = fmt::format(
+      "1 - rate at the last step / rate at the first on the Theil-Sen line through compute time over time; "
+      "interval by Kendall's tau at {} confidence for all series together (Bonferroni)",
+      format_percent(criteria.confidence, 0));
+  return drift;
 }
 
 Criterion judge_low_communication(const Metrics& metrics, const plan::Criteria& criteria) {
@@ -177,6 +203,8 @@ std::vector<Criterion> judge(const Metrics& metrics, const plan::Plan& plan) {
   }
   criteria.push_back(judge_effective_time(metrics, plan.criteria));
   criteria.push_back(judge_data(metrics));
+  if (auto drift = judge_rate_drift(metrics, plan.criteria))
+    criteria.push_back(std::move(*drift));
   criteria.push_back(judge_low_communication(metrics, plan.criteria));
   return criteria;
 }

@@ -18,7 +18,8 @@ enum class Bound { at_least, at_most };
 
 /// One line of the verdict.
 struct Criterion {
-  std::string name;   ///< eta, tail_ratio, exposed_wan, site_contribution.<site>, effective_time, data, ...
+  std::string name;   ///< eta, tail_ratio, exposed_wan, site_contribution.<site>, effective_time, data,
+                      ///< rate_drift, ...
   std::string title;  ///< in words
   Status status = Status::unknown;
   std::optional<double> value;

@@ -33,7 +33,7 @@ std::string name_of(const Launch& launch) {
 
 /// Failures that answer the question: with them a joint leg did not merely go unseen.
 bool is_cause(const record::FailureRow& row) {
-  constexpr std::array kCauses = {"killed", "host_lost", "deadline", "transport", "exit"};
+  constexpr std::array kCauses = {"killed", "host_lost", "deadline", "transport", "device", "exit"};
   return std::find(kCauses.begin(), kCauses.end(), row.kind) != kCauses.end();
 }
 
@@ -302,6 +302,24 @@ void check_amounts(Gaps& gaps, const plan::Plan& plan, const Metrics& metrics, b
     gaps.emplace_back("nothing was communicated between the sites in the joint leg");
 }
 
+/// A site that was throttled alone and not jointly would lift eta: it is measured against itself at its best.
+void check_throttled_baselines(Gaps& gaps, const plan::Plan& plan, const Metrics& metrics) {
+  constexpr double kMostMore = 0.05;
+  const auto joint = std::find_if(plan.legs.begin(), plan.legs.end(),
+                                  [](const plan::Leg& leg) { return leg.kind == plan::LegKind::joint; });
+  const LegThrottle* together = joint == plan.legs.end() ? nullptr : metrics.devices.leg(joint->name);
+  if (together == nullptr || together->steps == 0)
+    return;
+  for (const plan::Leg& leg : plan.legs) {
+    const LegThrottle* alone = leg.kind == plan::LegKind::baseline ? metrics.devices.leg(leg.name) : nullptr;
+    if (alone != nullptr && alone->share() > together->share() + kMostMore)
+      gaps.push_back(fmt::format(
+          "leg {} had a throttled device in {} of its steps and the joint leg in {}: eta would compare "
+          "with a slowed baseline; let the machines cool and run again",
+          leg.name, format_percent(alone->share()), format_percent(together->share())));
+  }
+}
+
 bool baselines_completed(const plan::Plan& plan, const std::vector<Launch>& launches) {
   for (const plan::Leg& leg : plan.legs) {
     if (leg.kind != plan::LegKind::baseline)
@@ -363,6 +381,7 @@ std::vector<std::string> find_gaps(const record::Evidence& evidence, const plan:
   check_equal_hosts(gaps, launches);
   check_equal_methods(gaps, evidence);
   check_plausible(gaps, plan, metrics);
+  check_throttled_baselines(gaps, plan, metrics);
   check_oversubscription(gaps, evidence);
   check_amounts(gaps, plan, metrics, joint_failed);
   for (const record::FailureRow& row : evidence.failures)

@@ -45,6 +45,12 @@ void add_stalls(const Findings& findings, GradedVerdict& verdict) {
     verdict.reasons.push_back(std::move(stalls));
 }
 
+/// Ranks and devices that stand out, unless all is well anyway.
+void add_devices(const Findings& findings, GradedVerdict& verdict) {
+  for (std::string& line : describe_devices(findings.metrics.devices))
+    verdict.reasons.push_back(std::move(line));
+}
+
 /// eta is below B: federated, or separate sites.
 GradedVerdict grade_below_b(const Findings& findings) {
   GradedVerdict verdict;
@@ -64,6 +70,7 @@ GradedVerdict grade_below_b(const Findings& findings) {
           "adding site {} lowers the throughput of all ranks together by {:.3g} of what it does alone",
           contribution.site, -contribution.value));
   add_stalls(findings, verdict);
+  add_devices(findings, verdict);
   return verdict;
 }
 
@@ -81,8 +88,12 @@ GradedVerdict grade(const Findings& findings) {
     return verdict;
   }
   if (has_status(findings, "data", Status::fail)) {
-    GradedVerdict verdict{Grade::d, {"reduced data were wrong", findings.metrics.data.first}};
-    if (findings.incident != nullptr && findings.incident->kind == "wrong_data")
+    const DataCheck& data = findings.metrics.data;
+    const bool reduced = data.wrong_values + data.checksum_mismatches > 0;
+    GradedVerdict verdict{Grade::d,
+                          {reduced ? "reduced data were wrong" : "computed results were wrong", data.first}};
+    if (findings.incident != nullptr &&
+        (findings.incident->kind == "wrong_data" || findings.incident->kind == "silent_data_corruption"))
       verdict.reasons.push_back(in_words(*findings.incident) + ": " + findings.incident->cause);
     return verdict;
   }
@@ -118,6 +129,7 @@ GradedVerdict grade(const Findings& findings) {
         fmt::format("grade A needs a lower end of eta's interval of {:.4g} at least", criteria.eta_a));
   verdict.reasons.insert(verdict.reasons.end(), failed.begin(), failed.end());
   add_stalls(findings, verdict);
+  add_devices(findings, verdict);
   return verdict;
 }
 

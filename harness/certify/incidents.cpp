@@ -27,6 +27,10 @@ std::vector<record::IncidentRow> collect_incidents(const record::Evidence& evide
   }
   for (const record::FailureRow& row : evidence.failures)
     troubled.insert(row.leg);
+  for (const record::HealthRow& row : evidence.health) {
+    if (row.ecc_uncorrected > 0 || row.xid > 0 || row.remap_failed > 0)
+      troubled.insert(row.leg);
+  }
   for (const std::uint32_t leg : troubled) {
     if (told.contains(leg))
       continue;
@@ -49,7 +53,8 @@ const record::IncidentRow* joint_incident(const record::Evidence& evidence,
   }
   const record::IncidentRow* found = nullptr;
   for (const record::IncidentRow& row : incidents) {
-    const bool graver = found == nullptr || (found->kind == "wrong_data" && row.kind != "wrong_data");
+    const bool graver =
+        found == nullptr || (watch::spoils_only(found->kind) && !watch::spoils_only(row.kind));
     if (joint.contains(row.leg) && graver)
       found = &row;
   }

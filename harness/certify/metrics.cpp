@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <tuple>
 
 #include <fmt/format.h>
 
@@ -211,6 +212,8 @@ void add_wrong(DataCheck& data, std::size_t& count, const std::string& words) {
 void add_data_check(Metrics& metrics, const record::Evidence& evidence, const plan::Plan& plan,
                     const std::vector<Launch>& launches, const std::vector<Round>& joint) {
   DataCheck& data = metrics.data;
+  // Launch, rank and step of wrong products.
+  std::set<std::tuple<std::int64_t, std::int64_t, std::int64_t>> told;
   for (const record::FailureRow& row : evidence.failures) {
     if (row.kind == "wrong_value")
       add_wrong(data, data.wrong_values,
@@ -219,11 +222,22 @@ void add_data_check(Metrics& metrics, const record::Evidence& evidence, const pl
     else if (row.kind == "checksum_mismatch")
       add_wrong(data, data.checksum_mismatches,
                 fmt::format("launch {}, rank {}, step {}: {}", row.leg, row.rank, row.step, row.message));
+    else if (row.kind == "checksum") {
+      add_wrong(data, data.wrong_results,
+                fmt::format("launch {}, rank {}, step {}: {}", row.leg, row.rank, row.step, row.message));
+      told.emplace(row.leg, row.rank, row.step);
+    }
   }
-  for (const record::StepRow& row : evidence.steps)
-    if ((row.flags & step::kStepCorrupt) != 0)
-      add_wrong(data, data.wrong_values,
-                fmt::format("launch {}, rank {}, step {} is flagged corrupt", row.leg, row.rank, row.step));
+  for (const record::StepRow& row : evidence.steps) {
+    if ((row.flags & step::kStepCorrupt) == 0)
+      continue;
+    // Products and reduced data are never checked in the same step (step::is_product_checked_step).
+    const bool of_products = (row.flags & step::kStepValidated) == 0;
+    if (of_products && told.contains({row.leg, row.rank, row.step}))
+      continue;
+    add_wrong(data, of_products ? data.wrong_results : data.wrong_values,
+              fmt::format("launch {}, rank {}, step {} is flagged corrupt", row.leg, row.rank, row.step));
+  }
   // Without tensor parallelism every rank holds the same reduced gradients.
   if (plan.workload.tensor_parallel == 1) {
     for (const Launch& launch : launches)
@@ -321,6 +335,7 @@ Metrics compute_metrics(const record::Evidence& evidence, const plan::Plan& plan
     break;  // a plan has one joint leg
   }
   add_data_check(metrics, evidence, plan, launches, joint_rounds);
+  metrics.devices = figure_devices(evidence, plan, launches);
   return metrics;
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "harness/certify/device_health.hpp"
 #include "harness/certify/time_buckets.hpp"
 #include "harness/plan/plan.hpp"
 #include "harness/record/evidence.hpp"
@@ -102,7 +103,9 @@ struct DataCheck {
   std::size_t least_checked_steps = 0;  ///< of any rank in any launch of the joint leg
   std::size_t wrong_values = 0;         ///< failure rows and steps flagged corrupt, all legs
   std::size_t checksum_mismatches = 0;  ///< rows, and steps whose ranks disagree by our own comparison
+  std::size_t wrong_results = 0;        ///< of GEMMs, by their checksums, all legs
   std::string first;                    ///< the first of them, in words
+  [[nodiscard]] std::size_t wrong() const { return wrong_values + checksum_mismatches + wrong_results; }
 };
 
 struct Metrics {
@@ -122,6 +125,7 @@ struct Metrics {
   DataCheck data;
   std::optional<double> low_communication;
   std::vector<CommFigures> comms;
+  DeviceHealth devices;
   [[nodiscard]] const LegMetrics* joint() const;
   [[nodiscard]] const LegMetrics* leg(const std::string& name) const;
 };

@@ -6,6 +6,7 @@
 
 #include "harness/certify/certificate.hpp"
 #include "harness/core/units.hpp"
+#include "harness/watch/throttle_bits.hpp"
 
 namespace lockstep::certify {
 namespace {
@@ -176,6 +177,57 @@ Json incident(const record::IncidentRow& row) {
   return json;
 }
 
+Json place(const RankPlace& rank) {
+  return {{"rank", rank.rank},
+          {"site", rank.site},
+          {"host", rank.host},
+          {"device", rank.device},
+          {"serial", rank.serial}};
+}
+
+Json devices(const DeviceHealth& health) {
+  Json json = {{"watched", health.watched}};
+  json["throttled_axis"] =
+      "steady steps in which the device of any rank was throttled for heat, by a power brake "
+      "or in hardware";
+  json["legs"] = Json::array();
+  for (const LegThrottle& leg : health.legs)
+    json["legs"].push_back({{"leg", leg.leg}, {"steps", leg.steps}, {"throttled_steps", leg.throttled}});
+  json["throttled_ranks"] = health.throttled_ranks;
+  json["throttled"] = Json::array();
+  for (const ThrottledRank& rank : health.throttled) {
+    Json entry = place(rank.place);
+    entry["leg"] = rank.leg;
+    entry["steps"] = rank.steps;
+    entry["throttled_steps"] = rank.throttled;
+    entry["marked_steps"] = rank.marked;
+    entry["reasons"] = watch::throttle_words(rank.bits);
+    entry["hottest_c"] = rank.hottest_c < 0.0 ? Json(nullptr) : number(rank.hottest_c);
+    json["throttled"].push_back(std::move(entry));
+  }
+  json["rate_drift_axis"] = "compute rate of one rank over the steady steps of one launch, surest loss first";
+  json["rate_drift"] = Json::array();
+  for (const RateDrift& drift : health.drifts) {
+    Json entry = place(drift.place);
+    entry["leg"] = drift.leg;
+    entry["round"] = drift.round;
+    entry["attempt"] = drift.attempt;
+    entry["loss"] = number(drift.loss);
+    entry["interval"] = interval(drift.interval);
+    entry["steps"] = drift.steps;
+    entry["throttled_steps"] = drift.throttled_steps;
+    json["rate_drift"].push_back(std::move(entry));
+  }
+  json["slow_rank"] = nullptr;
+  if (health.slow) {
+    json["slow_rank"] = place(health.slow->place);
+    json["slow_rank"]["compute_time_ratio"] = number(health.slow->ratio);
+    json["slow_rank"]["launches"] = health.slow->launches;
+    json["slow_rank"]["throttled_steps"] = health.slow->throttled_steps;
+  }
+  return json;
+}
+
 Json information(const Certificate& certificate) {
   const Metrics& metrics = certificate.metrics;
   Json json;
@@ -189,6 +241,7 @@ Json information(const Certificate& certificate) {
   json["checked_steps_least"] = metrics.data.least_checked_steps;
   json["wrong_values"] = metrics.data.wrong_values;
   json["checksum_mismatches"] = metrics.data.checksum_mismatches;
+  json["wrong_results"] = metrics.data.wrong_results;
   if (metrics.wan)
     json["wan"] = {{"axis", "joint leg, mean over steady steps"},
                    {"exposed_s_per_step", number(metrics.wan->exposed_s)},
@@ -197,6 +250,7 @@ Json information(const Certificate& certificate) {
                    {"cut_bytes_per_step", number(metrics.wan->cut_bytes)}};
   json["joint_time"] = time_account(metrics.joint_time);
   json["joint_stalls"] = joint_stalls(metrics.stalls);
+  json["devices"] = devices(metrics.devices);
   json["communication_axis"] =
       "joint leg, p50 over operations in steady steps; time of the last rank to arrive, longest part of the "
       "group";

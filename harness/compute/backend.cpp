@@ -5,17 +5,45 @@
 #include <fmt/core.h>
 
 #include "harness/compute/cpu_backend.hpp"
+#include "harness/compute/cuda_backend.hpp"
+#include "harness/compute/kernel_cache.hpp"
 #include "harness/compute/paced_backend.hpp"
 #include "harness/core/error.hpp"
 
 namespace lockstep::compute {
 namespace {
 
-[[noreturn]] void refuse_cuda() {
-  throw InputError({.what = "compute.backend = \"cuda\" is not available in this version",
-                    .why = "it has no CUDA compute backend",
-                    .suggestion = "use \"cpu\" or \"paced\"",
+void refuse_without_cuda(int device) {
+  const std::string reason = why_no_cuda(device);
+  if (reason.empty())
+    return;
+  throw InputError({.what = "compute.backend = \"cuda\" cannot be used here",
+                    .why = reason,
+                    .suggestion = "use \"cpu\" or \"paced\", or run where a GPU is",
                     .file = {}});
+}
+
+CaptureMode capture_mode(plan::GraphCapture capture) {
+  switch (capture) {
+    case plan::GraphCapture::off:
+      return CaptureMode::off;
+    case plan::GraphCapture::automatic:
+      return CaptureMode::automatic;
+    case plan::GraphCapture::on:
+      return CaptureMode::on;
+  }
+  LOCKSTEP_EXPECT(false, "no such way to capture");
+}
+
+ComputeSetup make_cuda(const ComputeChoice& choice, const step::StepGraph& graph) {
+  CudaOptions options;
+  options.device = choice.device;
+  options.cache_folder = default_cache_folder();
+  options.capture = capture_mode(choice.compute.graphs);
+  options.fabric_bytes = choice.fabric_bytes;
+  ComputeSetup setup;
+  setup.backend = make_cuda_backend(graph, options, setup.facts);
+  return setup;
 }
 
 ComputeSetup make_cpu(const KernelReport& report, const step::StepGraph& graph) {
@@ -47,7 +75,8 @@ ComputeChoice choose_compute(const plan::Compute& compute) {
     case plan::ComputeBackend::paced:
       return {compute, {}};
     case plan::ComputeBackend::cuda:
-      refuse_cuda();
+      refuse_without_cuda(0);
+      return {compute, {}};
   }
   LOCKSTEP_EXPECT(false, "no such compute backend");
   return {};
@@ -63,7 +92,8 @@ ComputeSetup make_compute_backend(const ComputeChoice& choice, const step::StepG
       setup = make_paced(choice.compute, graph);
       break;
     case plan::ComputeBackend::cuda:
-      refuse_cuda();
+      setup = make_cuda(choice, graph);
+      break;
   }
   setup.facts.description = setup.backend->name();
   return setup;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
 
 #include "harness/compute/facts.hpp"
@@ -18,7 +19,9 @@ struct ComputeSetup {
 /// What is settled before MPI_Init, because it starts processes and loads a library.
 struct ComputeChoice {
   plan::Compute compute;
-  KernelReport kernel;  ///< meaningful for the cpu backend only
+  KernelReport kernel;             ///< meaningful for the cpu backend only
+  int device = 0;                  ///< cuda: as CUDA numbers the devices that this process may see
+  std::uint64_t fabric_bytes = 0;  ///< cuda: of buffers that the fabric adds to the graph's on the device
 };
 
 /// Chooses the kernel that the plan's backend needs (cpu), or nothing. Throws InputError and RunError as
@@ -26,8 +29,8 @@ struct ComputeChoice {
 [[nodiscard]] ComputeChoice choose_compute(const plan::Compute& compute);
 
 /// Builds the backend for the graph; for cpu, loads the library and measures its peak on this rank, which
-/// takes about half a second. Throws InputError when the graph does not suit the backend, RunError when the
-/// library does not load.
+/// takes about half a second; for cuda, searches algorithms as make_cuda_backend() does. Throws InputError
+/// when the graph does not suit the backend, RunError when the library does not load.
 [[nodiscard]] ComputeSetup make_compute_backend(const ComputeChoice& choice, const step::StepGraph& graph);
 
 /// Both in one, where no MPI is involved.

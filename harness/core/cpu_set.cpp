@@ -1,6 +1,8 @@
 #include "harness/core/cpu_set.hpp"
 
+#include <algorithm>
 #include <charconv>
+#include <iterator>
 
 #include <sched.h>
 
@@ -46,6 +48,13 @@ std::optional<CpuSet> CpuSet::parse(std::string_view text) {
       cpus.insert(cpu);
   }
   return CpuSet(std::move(cpus));
+}
+
+CpuSet CpuSet::common(const CpuSet& other) const {
+  std::set<int> both;
+  std::set_intersection(cpus_.begin(), cpus_.end(), other.cpus_.begin(), other.cpus_.end(),
+                        std::inserter(both, both.begin()));
+  return CpuSet(std::move(both));
 }
 
 std::string CpuSet::text() const {

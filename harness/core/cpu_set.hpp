@@ -18,7 +18,11 @@ class CpuSet {
   [[nodiscard]] static std::optional<CpuSet> parse(std::string_view text);
   [[nodiscard]] std::string text() const;
   [[nodiscard]] std::size_t size() const { return cpus_.size(); }
+  [[nodiscard]] bool empty() const { return cpus_.empty(); }
   void add(const CpuSet& other) { cpus_.insert(other.cpus_.begin(), other.cpus_.end()); }
+  /// CPUs that are in this set and in `other`.
+  [[nodiscard]] CpuSet common(const CpuSet& other) const;
+  [[nodiscard]] const std::set<int>& numbers() const { return cpus_; }
   bool operator==(const CpuSet&) const = default;
 
  private:

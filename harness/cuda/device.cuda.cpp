@@ -1,16 +1,12 @@
 #include "harness/cuda/device.hpp"
 
-#include <cuda_runtime_api.h>
+#include "harness/cuda/check.hpp"
 
 namespace lockstep::cuda {
-namespace {
 
-void check(cudaError_t code, const char* call) {
-  if (code == cudaSuccess)
-    return;
-  static_cast<void>(::cudaGetLastError());  // a later call must not report this one
-  throw CudaError(call, code, ::cudaGetErrorName(code), ::cudaGetErrorString(code));
-}
+using detail::check;
+
+namespace {
 
 /// major * 1000 + minor * 10; 0 means none.
 std::string cuda_version_text(int version) {
@@ -46,6 +42,8 @@ DeviceInfo describe(int index) {
   info.compute_major = properties.major;
   info.compute_minor = properties.minor;
   info.pci_bus_id = bus_id;
+  info.l2_bytes = static_cast<std::uint64_t>(properties.l2CacheSize);
+  info.multiprocessors = properties.multiProcessorCount;
   return info;
 }
 
@@ -105,7 +103,7 @@ DeviceMemory::DeviceMemory(std::size_t bytes) {
 
 void DeviceMemory::release() noexcept {
   if (data_ != nullptr)
-    static_cast<void>(::cudaFree(data_));
+    detail::ignore(::cudaFree(data_));
   data_ = nullptr;
   bytes_ = 0;
 }

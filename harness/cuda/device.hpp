@@ -42,6 +42,8 @@ struct DeviceInfo {
   std::uint64_t memory_bytes = 0;
   int compute_major = 0;  ///< compute capability
   int compute_minor = 0;
+  std::uint64_t l2_bytes = 0;
+  int multiprocessors = 0;
   std::string pci_bus_id;  ///< such as "0000:1b:00.0"; the same GPU for every process of a host
 };
 

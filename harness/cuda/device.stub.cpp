@@ -1,19 +1,15 @@
 #include "harness/cuda/device.hpp"
 
+#include "harness/cuda/refuse.hpp"
+
 namespace lockstep::cuda {
-namespace {
 
-constexpr const char* kReason = "this build of Lockstep has no CUDA";
-
-[[noreturn]] void refuse(const char* call) {
-  throw CudaError(call, -1, "not built", kReason);
-}
-
-}  // namespace
+using detail::kNotBuilt;
+using detail::refuse;
 
 Detection detect() {
   Detection found;
-  found.reason = kReason;
+  found.reason = kNotBuilt;
   found.versions = {{}, {}, cublaslt_version(), nccl_version()};
   return found;
 }

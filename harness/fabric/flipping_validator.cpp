@@ -1,5 +1,8 @@
 #include "harness/fabric/flipping_validator.hpp"
 
+#include <cstddef>
+#include <span>
+
 namespace lockstep::fabric {
 
 step::ValidationResult FlippingValidator::check(std::uint32_t step, std::uint32_t comm_index,
@@ -12,7 +15,10 @@ step::ValidationResult FlippingValidator::check(std::uint32_t step, std::uint32_
     const int bit = comm.dtype == step::Dtype::f64 ? 51 : 22;
     before_({step, comm_index, element, bit});
     std::byte* data = buffers.at(graph_, comm.to) + element * bytes;
-    data[bit / 8] ^= std::byte{1} << (bit % 8);  // little-endian, as all that this runs on
+    std::byte changed{};  // little-endian, as all that this runs on
+    buffers.read(data + bit / 8, std::span(&changed, 1));
+    changed ^= std::byte{1} << (bit % 8);
+    buffers.write(data + bit / 8, std::span(&changed, 1));
   }
   return inner_.check(step, comm_index, comm, buffers);
 }

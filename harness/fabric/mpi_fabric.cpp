@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "harness/core/error.hpp"
+#include "harness/cuda/device.hpp"
 #include "harness/mpi/error.hpp"
 
 namespace lockstep::fabric {
@@ -27,6 +28,8 @@ std::optional<mpi::DataType> data_type(Dtype dtype) {
       return mpi::DataType::f64;
     case Dtype::bf16:
     case Dtype::f16:
+    case Dtype::e4m3:
+    case Dtype::e5m2:
       return std::nullopt;
   }
   return std::nullopt;
@@ -108,7 +111,7 @@ void MpiFabric::check_op(const step::Op& op, const Comm& comm, const StepGraph& 
     return;
   if (!data_type(comm.dtype)) {
     throw InputError({.what = fmt::format("op '{}' sends {}", op.name, to_string(comm.dtype)),
-                      .why = "the mpi fabric sends f32 and f64",
+                      .why = fmt::format("the {} fabric sends f32 and f64", options_.name),
                       .suggestion = "use one of these for what is communicated",
                       .file = {}});
   }
@@ -143,15 +146,42 @@ step::FabricBackend::Ticket MpiFabric::start(const Comm& comm, const StepGraph& 
   slot.busy = true;
   slot.used = 0;
   slot.done = 0;
+  slot.copying = false;
   slot.error.clear();
   const bool moves_data = comm.kind != CommKind::barrier;
+  LOCKSTEP_EXPECT(buffers.memory().on_host() == (options_.queue == nullptr),
+                  "buffers on a device, and on no other place, are sent with a queue of that device");
   try {
     enter(slot, comm, moves_data ? buffers.at(graph, comm.from) : nullptr,
           moves_data ? buffers.at(graph, comm.to) : nullptr);
   } catch (const mpi::MpiError& error) {
     slot.error = error.what();  // an event on the fabric, told by test()
+  } catch (const cuda::CudaError& error) {
+    slot.error = error.what();
   }
   return ticket;
+}
+
+void MpiFabric::copy_here(Slot& slot, std::byte* to, const std::byte* from, std::size_t bytes) {
+  if (options_.queue == nullptr) {
+    std::memcpy(to, from, bytes);
+    return;
+  }
+  options_.queue->copy(to, from, bytes);
+  options_.queue->mark(static_cast<std::size_t>(&slot - slots_.data()));
+  slot.copying = true;
+}
+
+bool MpiFabric::is_copied(Slot& slot) {
+  if (!slot.copying)
+    return true;
+  try {
+    slot.copying = !options_.queue->reached(static_cast<std::size_t>(&slot - slots_.data()));
+  } catch (const cuda::CudaError& error) {
+    slot.error = error.what();
+    slot.copying = false;
+  }
+  return !slot.copying;
 }
 
 void MpiFabric::enter(Slot& slot, const Comm& comm, const std::byte* from, std::byte* to) {
@@ -187,7 +217,7 @@ void MpiFabric::enter_pieces(Slot& slot, const Comm& comm, const std::byte* from
                           ? group.rank() == 0
                           : comm.kind == CommKind::send_recv && group.size() == 1;
   if (copies && comm.elements > 0)
-    std::memcpy(to, from, comm.bytes());
+    copy_here(slot, to, from, comm.bytes());
   if (comm.kind == CommKind::send_recv && group.size() == 1)
     return;
   const int next = (group.rank() + 1) % group.size();
@@ -202,7 +232,9 @@ void MpiFabric::enter_pieces(Slot& slot, const Comm& comm, const std::byte* from
         slot.requests[slot.used++] = group.start_all_reduce(piece_from, piece_to, count, type);
         break;
       case CommKind::broadcast:
-        slot.requests[slot.used++] = group.start_broadcast(piece_to, count, type, 0);
+        // MPI only reads on the root, so the copy there need not come first.
+        slot.requests[slot.used++] =
+            group.start_broadcast(copies ? const_cast<std::byte*>(piece_from) : piece_to, count, type, 0);
         break;
       default:
         slot.requests[slot.used++] = group.start_receive(piece_to, count, type, previous, kTag);
@@ -226,7 +258,8 @@ CommState MpiFabric::test(Ticket ticket) {
     }
     ++slot.done;
   }
-  if (slot.error.empty() && slot.done < slot.used)
+  const bool copied = is_copied(slot);
+  if (slot.error.empty() && (slot.done < slot.used || !copied))
     return CommState::pending;
   slot.busy = false;
   return slot.error.empty() ? CommState::done : CommState::failed;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstddef>
+#include <span>
 
 #include "harness/core/error.hpp"
 #include "harness/core/hash.hpp"
@@ -15,26 +16,44 @@ using step::Comm;
 using step::CommKind;
 using step::Dtype;
 
-/// Elements of a buffer as numbers, whichever of the two dtypes they are stored in.
+/// Elements of a buffer as numbers, whichever of the two dtypes they are stored in, and wherever they are. On
+/// a device each is copied by itself: there are few, and only in checked steps.
 class Elements {
  public:
-  Elements(std::byte* data, Dtype dtype) : data_(data), dtype_(dtype) {
+  Elements(step::BufferSet& buffers, std::byte* data, Dtype dtype)
+      : buffers_(buffers), data_(data), dtype_(dtype), on_host_(buffers.memory().on_host()) {
     LOCKSTEP_EXPECT(dtype == Dtype::f32 || dtype == Dtype::f64, "the pattern is written in f32 and f64 only");
   }
   void set(std::uint64_t index, std::uint64_t value) {
     if (dtype_ == Dtype::f32)
-      reinterpret_cast<float*>(data_)[index] = static_cast<float>(value);
+      store(index, static_cast<float>(value));
     else
-      reinterpret_cast<double*>(data_)[index] = static_cast<double>(value);
+      store(index, static_cast<double>(value));
   }
   [[nodiscard]] double get(std::uint64_t index) const {
-    return dtype_ == Dtype::f32 ? static_cast<double>(reinterpret_cast<const float*>(data_)[index])
-                                : reinterpret_cast<const double*>(data_)[index];
+    return dtype_ == Dtype::f32 ? static_cast<double>(load<float>(index)) : load<double>(index);
   }
 
  private:
+  template <class Real>
+  void store(std::uint64_t index, Real value) {
+    if (on_host_)
+      reinterpret_cast<Real*>(data_)[index] = value;
+    else
+      buffers_.write(data_ + index * sizeof(Real), std::as_bytes(std::span(&value, 1)));
+  }
+  template <class Real>
+  [[nodiscard]] Real load(std::uint64_t index) const {
+    if (on_host_)
+      return reinterpret_cast<const Real*>(data_)[index];
+    Real value{};
+    buffers_.read(data_ + index * sizeof(Real), std::as_writable_bytes(std::span(&value, 1)));
+    return value;
+  }
+  step::BufferSet& buffers_;
   std::byte* data_;
   Dtype dtype_;
+  bool on_host_;
 };
 
 /// How the elements of a result are laid out: `blocks` of `length`, sampled at the same places in each.
@@ -134,7 +153,7 @@ void PatternValidator::plant(std::uint32_t step, std::uint32_t comm_index, const
   const std::uint64_t ranks = memberships_[comm.group.value()].ranks.size();
   const Blocks in = input_blocks(comm, ranks);
   const Pattern pattern(step, comm_index);
-  Elements from(buffers.at(graph_, comm.from), comm.dtype);
+  Elements from(buffers, buffers.at(graph_, comm.from), comm.dtype);
   // What is planted in one place of a block is what comes out in that place of another one.
   const std::uint64_t samples = samples_of(in.length, std::max(in.blocks, output_blocks(comm, ranks).blocks));
   for (std::uint64_t block = 0; block < in.blocks; ++block) {
@@ -164,7 +183,7 @@ step::ValidationResult PatternValidator::check(std::uint32_t step, std::uint32_t
   const Blocks out = output_blocks(comm, ranks);
   const Pattern pattern(step, comm_index);
   const Expectation expectation(pattern, comm.kind, member.ranks, member.position);
-  const Elements to(buffers.at(graph_, comm.to), comm.dtype);
+  const Elements to(buffers, buffers.at(graph_, comm.to), comm.dtype);
   const bool alike = all_ranks_end_alike(comm.kind);
   const std::uint64_t samples =
       samples_of(out.length, std::max(out.blocks, input_blocks(comm, ranks).blocks));

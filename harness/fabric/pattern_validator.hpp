@@ -23,6 +23,8 @@ namespace lockstep::fabric {
 /// (reduce_scatter, all_to_all, send_recv): right data give equal checksums on all ranks in either case. It
 /// is never 0.
 ///
+/// Buffers may be on a device; each element is then copied by itself.
+///
 /// Nothing is allocated after construction. Both functions may be called from different threads.
 class PatternValidator final : public step::Validator {
  public:

@@ -330,6 +330,20 @@ void check_compute(const Draft& draft) {
   }
 }
 
+/// Gradients must be where the fabric takes them from.
+void check_fabric(const Draft& draft) {
+  const ComputeBackend compute = draft.plan.compute.backend;
+  const FabricBackend fabric = draft.plan.fabric.backend;
+  const Place place = later_place(draft, "compute.backend", "fabric.backend");
+  if (fabric == FabricBackend::mpi && compute == ComputeBackend::cuda)
+    refuse(place, "fabric.backend is \"mpi\" and compute.backend is \"cuda\"",
+           "MPI from host memory cannot send what lies on GPUs",
+           "set fabric.backend = \"nccl\", or \"host-staged\" to go through host memory");
+  if (fabric != FabricBackend::mpi && compute == ComputeBackend::cpu)
+    refuse(place, fmt::format("fabric.backend is \"{}\" and compute.backend is \"cpu\"", to_string(fabric)),
+           "it sends what lies on GPUs", "set fabric.backend = \"mpi\"");
+}
+
 void check_mpi(const Draft& draft) {
   for (const auto& [name, value] : draft.plan.mpi.mca) {
     const bool plain = !name.empty() && std::all_of(name.begin(), name.end(), [](char c) {
@@ -406,6 +420,8 @@ void check_draft(Draft& draft) {
   check_tensor_parallel(draft);
   resolve_legs(draft);
   check_compute(draft);
+  check_dtype(draft);
+  check_fabric(draft);
   check_mpi(draft);
   resolve_drills(draft);
   check_recovery(draft);

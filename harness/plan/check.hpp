@@ -22,4 +22,7 @@ void resolve_drills(Draft& draft);
 /// The restart policy has what it needs.
 void check_recovery(const Draft& draft);
 
+/// The workload's dtype against its shape, the compute and the fabric backend.
+void check_dtype(const Draft& draft);
+
 }  // namespace lockstep::plan

@@ -45,8 +45,50 @@ const char* to_string(FabricBackend backend) {
       return "mpi";
     case FabricBackend::nccl:
       return "nccl";
+    case FabricBackend::cuda_aware:
+      return "cuda-aware";
+    case FabricBackend::host_staged:
+      return "host-staged";
   }
   LOCKSTEP_EXPECT(false, "no such fabric backend");
+}
+
+const char* to_string(AllReduce all_reduce) {
+  switch (all_reduce) {
+    case AllReduce::flat:
+      return "flat";
+    case AllReduce::hierarchical:
+      return "hierarchical";
+  }
+  LOCKSTEP_EXPECT(false, "no such all-reduce");
+}
+
+const char* to_string(WorkloadDtype dtype) {
+  switch (dtype) {
+    case WorkloadDtype::f32:
+      return "f32";
+    case WorkloadDtype::tf32:
+      return "tf32";
+    case WorkloadDtype::bf16:
+      return "bf16";
+    case WorkloadDtype::f16:
+      return "f16";
+    case WorkloadDtype::fp8:
+      return "fp8";
+  }
+  LOCKSTEP_EXPECT(false, "no such dtype of a workload");
+}
+
+const char* to_string(GraphCapture capture) {
+  switch (capture) {
+    case GraphCapture::automatic:
+      return "auto";
+    case GraphCapture::off:
+      return "off";
+    case GraphCapture::on:
+      return "on";
+  }
+  LOCKSTEP_EXPECT(false, "no such way to capture");
 }
 
 const char* to_string(Progress progress) {
@@ -166,10 +208,21 @@ std::optional<std::uint32_t> declared_ranks(const Plan& plan, const Leg& leg) {
   return ranks;
 }
 
+bool sends_from_gpu(FabricBackend backend) {
+  return backend != FabricBackend::mpi;
+}
+
+bool uses_gpus(const Plan& plan) {
+  return plan.compute.backend == ComputeBackend::cuda || sends_from_gpu(plan.fabric.backend);
+}
+
 std::vector<std::string> rehearsal_reasons(const Plan& plan) {
   std::vector<std::string> reasons;
   if (plan.compute.backend == ComputeBackend::paced)
     reasons.emplace_back("compute was paced: a timed wait stood in for every matrix product");
+  if (plan.fabric.share_gpu)
+    reasons.emplace_back(
+        "several ranks may have shared a GPU: NCCL then talks through sockets inside a host");
   if (plan.placement == Placement::colocated)
     reasons.emplace_back("the sites were colocated: all ranks ran on one machine");
   return reasons;

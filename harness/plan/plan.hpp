@@ -42,9 +42,19 @@ struct ModelShape {
   bool operator==(const ModelShape&) const = default;
 };
 
+/// How the products of a workload are computed.
+enum class WorkloadDtype {
+  f32,
+  tf32,  ///< f32 in memory, multiplied with 10 bits of fraction
+  bf16,  ///< weights and activations; gradients, moments and the optimizer's weights are f32
+  f16,   ///< the same
+  fp8,   ///< linear layers e4m3, their outputs' gradients e5m2; attention and head bf16; the rest as bf16
+};
+
 struct Workload {
   std::string kind = "transformer";
   ModelShape model;
+  WorkloadDtype dtype = WorkloadDtype::f32;
   std::uint32_t sequence_length = 0;  ///< tokens
   std::uint32_t sequences = 1;        ///< per micro-batch
   std::uint32_t micro_batches = 1;    ///< per step, gradients accumulate over them
@@ -59,20 +69,38 @@ struct Workload {
 
 enum class ComputeBackend { cpu, paced, cuda };
 
+/// Whether a step's ops are given to a GPU as captured graphs.
+enum class GraphCapture { automatic, off, on };
+
 struct Compute {
   ComputeBackend backend = ComputeBackend::cpu;
-  std::string kernel = "auto";     ///< cpu: "auto", or a candidate's name such as "openblas:SkylakeX"
-  double paced_gflops = 0.0;       ///< paced: GEMM rate of one rank, GFLOP/s (1e9)
-  double paced_memory_gbps = 0.0;  ///< paced: rate of the optimizer pass, GB/s (1e9)
+  std::string kernel = "auto";  ///< cpu: "auto", or a candidate's name such as "openblas:SkylakeX"
+  GraphCapture graphs = GraphCapture::automatic;  ///< cuda
+  double paced_gflops = 0.0;                      ///< paced: GEMM rate of one rank, GFLOP/s (1e9)
+  double paced_memory_gbps = 0.0;                 ///< paced: rate of the optimizer pass, GB/s (1e9)
   bool operator==(const Compute&) const = default;
 };
 
-enum class FabricBackend { mpi, nccl };
+enum class FabricBackend {
+  mpi,          ///< MPI from host memory
+  nccl,         ///< NCCL between GPUs
+  cuda_aware,   ///< MPI that is given device memory
+  host_staged,  ///< MPI from host memory that GPU memory is copied to and from
+};
 enum class Progress { automatic, spin, backoff };
+/// How gradients of several sites are summed.
+enum class AllReduce {
+  flat,          ///< one operation over all ranks
+  hierarchical,  ///< inside each site, between the sites, inside each site
+};
 
 struct Fabric {
   FabricBackend backend = FabricBackend::mpi;
   Progress progress = Progress::automatic;
+  AllReduce all_reduce = AllReduce::flat;
+  std::uint32_t piece_mib = 32;  ///< hierarchical: an all-reduce is cut in pieces of about so many MiB
+  std::uint32_t nccl_ctas = 0;   ///< nccl: most thread blocks of an operation; 0: NCCL's choice
+  bool share_gpu = false;        ///< nccl: several ranks may be on one GPU; a rehearsal
   bool operator==(const Fabric&) const = default;
 };
 
@@ -153,6 +181,12 @@ struct Probes {
   bool operator==(const Probes&) const = default;
 };
 
+/// Readings of cards and processors, beside the run.
+struct Health {
+  double per_second = 1.0;  ///< of every device; 0: none
+  bool operator==(const Health&) const = default;
+};
+
 enum class DrillKind {
   kill,     ///< SIGKILL to a rank, or a host that is switched off
   crash,    ///< a rank's segmentation fault
@@ -216,6 +250,7 @@ struct Criteria {
   double site_contribution_min = 0.90;  ///< (joint - the other sites alone) / this site alone
   double effective_time_min = 0.90;     ///< effective-training-time ratio
   double clock_bound_max = 0.05;        ///< bound of the clock error / median step time
+  double rate_drift_max = 0.05;         ///< loss of any rank's compute rate over a launch
   double low_communication_min = 0.95;  ///< compute share of a low-communication scheme, for grade C
   std::uint32_t low_communication_inner_steps = 100;
   bool operator==(const Criteria&) const = default;
@@ -239,6 +274,7 @@ struct Plan {
   Deadlines deadlines;
   Recovery recovery;
   Probes probes;
+  Health health;
   std::vector<Drill> drills;
   Mpi mpi;
   Criteria criteria;
@@ -248,7 +284,10 @@ struct Plan {
 [[nodiscard]] const char* to_string(Grade grade);
 [[nodiscard]] const char* to_string(ComputeBackend backend);
 [[nodiscard]] const char* to_string(FabricBackend backend);
+[[nodiscard]] const char* to_string(WorkloadDtype dtype);
+[[nodiscard]] const char* to_string(GraphCapture capture);
 [[nodiscard]] const char* to_string(Progress progress);
+[[nodiscard]] const char* to_string(AllReduce all_reduce);
 [[nodiscard]] const char* to_string(Placement placement);
 [[nodiscard]] const char* to_string(LegKind kind);
 [[nodiscard]] const char* to_string(RestartPolicy policy);
@@ -268,6 +307,12 @@ struct AttemptSteps {
 /// Ranks that a leg has over all its sites; nullopt when a site's hosts are networks and cannot be counted.
 [[nodiscard]] std::optional<std::uint32_t> declared_ranks(const Plan& plan, const Leg& leg);
 [[nodiscard]] std::optional<std::uint32_t> declared_ranks(const Plan& plan, SiteId site);
+
+/// Whether the buffers of this fabric are on a GPU.
+[[nodiscard]] bool sends_from_gpu(FabricBackend backend);
+
+/// Whether each rank needs a GPU, to compute or to communicate.
+[[nodiscard]] bool uses_gpus(const Plan& plan);
 
 /// Why a run of this plan is a rehearsal and no certificate of hardware; empty when it is none.
 [[nodiscard]] std::vector<std::string> rehearsal_reasons(const Plan& plan);

@@ -17,7 +17,7 @@ std::string list_of(const std::vector<OpId>& ops) {
 
 void describe_work(const step::StepGraph& graph, const step::Op& op, GraphRow& row) {
   if (const auto* gemm = std::get_if<step::Gemm>(&op.work)) {
-    row.dtype = to_string(gemm->dtype);
+    row.dtype = gemm->precision();
     row.m = gemm->m;
     row.n = gemm->n;
     row.k = gemm->k;

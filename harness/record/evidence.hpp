@@ -152,8 +152,8 @@ struct FailureRow {
   std::int32_t rank = -1;  ///< -1: the launch as a whole
   std::int32_t step = -1;
   std::int32_t op = -1;
-  std::string
-      kind;  ///< wrong_value, checksum_mismatch, deadline, transport, killed, launch, missing_evidence, ...
+  std::string kind;  ///< wrong_value, checksum_mismatch, checksum, deadline, transport, killed, launch,
+                     ///< missing_evidence, ...
   std::uint64_t offset = 0;  ///< element in the op's result, for wrong_value
   double expected = 0.0;
   double observed = 0.0;
@@ -167,7 +167,8 @@ struct IncidentRow {
   std::uint32_t leg = 0;
   std::uint32_t incident = 0;  ///< index in the run
   std::string kind;  ///< hang, rank_killed, rank_crashed, rank_aborted, out_of_memory, host_lost, site_cut,
-                     ///< transport_error, wrong_data, disk_full, launch_failed, unknown
+                     ///< transport_error, wrong_data, silent_data_corruption, device_error, disk_full,
+                     ///< launch_failed, unknown
   std::string culprit;               ///< rank 4 on b2, host b2, site B, A - B; empty when unknown
   double confidence = 0.0;           ///< that kind and culprit are right, 0 to 1
   std::int32_t step = -1;            ///< of the launch, at which it showed first; -1: none in particular
@@ -219,6 +220,49 @@ struct ProbeRow {
   bool operator==(const ProbeRow&) const = default;
 };
 
+/// A card or the processors of a host, as the rank that watches it found it before the first step.
+struct DeviceRow {
+  std::uint32_t leg = 0;
+  std::uint32_t rank = 0;    ///< that watches it; of a card also the one that computes on it
+  std::uint32_t device = 0;  ///< index among those that this rank watches
+  std::string kind;          ///< gpu, cpu
+  std::string name;
+  std::string serial;  ///< empty when it is not told, as are the following
+  std::string uuid;
+  std::string pci_bus;
+  std::string driver;
+  std::string firmware;         ///< VBIOS of a card, microcode of processors
+  double power_limit_w = -1.0;  ///< -1: not known
+  std::string missing;          ///< columns of HealthRow that it does not tell, with the reason
+  bool operator==(const DeviceRow&) const = default;
+};
+
+/// What a device showed since the row before. -1 in any column: it does not tell.
+struct HealthRow {
+  std::uint32_t leg = 0;
+  std::uint32_t rank = 0;    ///< that read it
+  std::uint32_t device = 0;  ///< as in DeviceRow
+  std::int64_t begin_ns = 0;
+  std::int64_t end_ns = 0;
+  std::uint32_t readings = 0;
+  std::uint32_t throttled = 0;   ///< of them, that showed a throttle for heat, a power brake or in hardware
+  std::int64_t throttle = -1;    ///< bits that any reading showed, as NVML numbers them
+  std::int64_t thermal_ns = -1;  ///< time throttled for heat; a counter, as are the next four
+  std::int64_t ecc_corrected = -1;
+  std::int64_t ecc_uncorrected = -1;
+  std::int64_t remapped_rows = -1;
+  std::int64_t link_errors = -1;
+  std::int32_t remap_pending = -1;
+  std::int32_t remap_failed = -1;
+  std::int64_t xid = -1;        ///< the last event of that kind in this time; 0: none
+  double clock_mhz = -1.0;      ///< mean
+  double memory_mhz = -1.0;     ///< mean
+  double temperature_c = -1.0;  ///< highest
+  double power_w = -1.0;        ///< mean
+  std::int64_t cost_ns = 0;     ///< that the readings took
+  bool operator==(const HealthRow&) const = default;
+};
+
 /// A fault that the plan asked for, as it was made.
 struct DrillRow {
   std::uint32_t leg = 0;
@@ -268,6 +312,8 @@ struct Evidence {
   std::vector<IncidentRow> incidents;
   std::vector<CheckpointRow> checkpoints;
   std::vector<ProbeRow> probes;
+  std::vector<DeviceRow> devices;
+  std::vector<HealthRow> health;
   std::vector<DrillRow> drills;
   std::vector<EventRow> events;
   std::vector<ProvenanceRow> provenance;

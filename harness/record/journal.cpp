@@ -58,7 +58,8 @@ Journal Journal::create(const std::string& path, const RankMeta& meta, std::uint
                                 .failure_slots = kFailureSlots,
                                 .drill_slots = room.drills,
                                 .checkpoint_slots = room.checkpoints,
-                                .probe_slots = room.probes},
+                                .probe_slots = room.probes,
+                                .health_slots = room.health},
                      .offsets = {},
                      .meta_bytes = text.size(),
                      .meta_checksum = checksum64(std::as_bytes(std::span(text)))};
@@ -200,6 +201,16 @@ void Journal::add_probe(const ProbeRow& row) noexcept {
   slot->out_max_ns = row.out_max_ns;
   slot->back_min_ns = row.back_min_ns;
   slot->back_max_ns = row.back_max_ns;
+  slot->ready.store(1, std::memory_order_release);
+}
+
+void Journal::add_health(const HealthRow& row) noexcept {
+  const JournalShape& shape = header().shape;
+  HealthSlot* slot = take_slot(header().health, journal_area<HealthSlot>(file_.bytes(), shape.offsets.health,
+                                                                         shape.counts.health_slots));
+  if (slot == nullptr)
+    return;
+  slot->row = row;
   slot->ready.store(1, std::memory_order_release);
 }
 

@@ -25,6 +25,7 @@ struct RankMeta {
   /// among them. See describe.hpp, which makes both from a step graph.
   std::map<std::string, std::vector<std::uint32_t>> parts;
   std::vector<ProvenanceRow> provenance;
+  std::vector<DeviceRow> devices;  ///< that it watches
   bool operator==(const RankMeta&) const = default;
 };
 
@@ -55,6 +56,7 @@ struct JournalRoom {
   std::uint32_t drills = 16;
   std::uint32_t checkpoints = 64;
   std::uint32_t probes = 64;
+  std::uint32_t health = 0;
 };
 
 struct JournalHeader;
@@ -80,9 +82,10 @@ class Journal {
   std::optional<std::uint32_t> add_drill(const DrillRow& row) noexcept;
   /// The drill of that place was taken back.
   void end_drill(std::uint32_t place, std::int64_t utc_ns) noexcept;
-  /// Up to JournalRoom::checkpoints and ::probes rows. Any thread.
+  /// Up to JournalRoom::checkpoints, ::probes and ::health rows. Any thread.
   void add_checkpoint(const CheckpointRow& row) noexcept;
   void add_probe(const ProbeRow& row) noexcept;
+  void add_health(const HealthRow& row) noexcept;
   /// Marks the journal complete: everything planned was run and recorded.
   void complete() noexcept;
   [[nodiscard]] const std::string& path() const { return path_; }
@@ -125,9 +128,10 @@ class JournalReader {
   [[nodiscard]] std::vector<DrillRow> drills() const;
   [[nodiscard]] std::vector<CheckpointRow> checkpoints() const;
   [[nodiscard]] std::vector<ProbeRow> probes() const;
+  [[nodiscard]] std::vector<HealthRow> health() const;
   [[nodiscard]] std::uint32_t dropped_clock_rows() const;
   [[nodiscard]] std::uint32_t dropped_failures() const;
-  /// Drills and checkpoints.
+  /// Drills, checkpoints and health.
   [[nodiscard]] std::uint32_t dropped_others() const;
   [[nodiscard]] std::uint32_t dropped_probes() const;
 

@@ -28,7 +28,8 @@ JournalSizes journal_sizes() {
           .failure_slot = sizeof(FailureSlot),
           .drill_slot = sizeof(DrillSlot),
           .checkpoint_slot = sizeof(CheckpointSlot),
-          .probe_slot = sizeof(ProbeSlot)};
+          .probe_slot = sizeof(ProbeSlot),
+          .health_slot = sizeof(HealthSlot)};
 }
 
 std::optional<JournalOffsets> journal_offsets(const JournalCounts& counts, std::uint64_t meta_bytes) {
@@ -54,6 +55,7 @@ std::optional<JournalOffsets> journal_offsets(const JournalCounts& counts, std::
   offsets.drills = place(counts.drill_slots, sizeof(DrillSlot));
   offsets.checkpoints = place(counts.checkpoint_slots, sizeof(CheckpointSlot));
   offsets.probes = place(counts.probe_slots, sizeof(ProbeSlot));
+  offsets.health = place(counts.health_slots, sizeof(HealthSlot));
   offsets.end = aligned(at);
   if (!fits)
     return std::nullopt;

@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 #include "harness/record/journal.hpp"
 #include "harness/step/stamps.hpp"
@@ -31,7 +32,7 @@ struct JournalCounts {
   std::uint32_t drill_slots = 0;
   std::uint32_t checkpoint_slots = 0;
   std::uint32_t probe_slots = 0;
-  std::uint32_t unused = 0;
+  std::uint32_t health_slots = 0;
   bool operator==(const JournalCounts&) const = default;
 };
 
@@ -47,6 +48,7 @@ struct JournalOffsets {
   std::uint64_t drills = 0;
   std::uint64_t checkpoints = 0;
   std::uint64_t probes = 0;
+  std::uint64_t health = 0;
   std::uint64_t end = 0;  ///< size of the file
   bool operator==(const JournalOffsets&) const = default;
 };
@@ -63,6 +65,8 @@ struct JournalSizes {
   std::uint32_t drill_slot = 0;
   std::uint32_t checkpoint_slot = 0;
   std::uint32_t probe_slot = 0;
+  std::uint32_t health_slot = 0;
+  std::uint32_t unused = 0;
   bool operator==(const JournalSizes&) const = default;
 };
 
@@ -87,6 +91,7 @@ struct JournalHeader {
   std::atomic<std::uint32_t> drills;
   std::atomic<std::uint32_t> checkpoints;
   std::atomic<std::uint32_t> probes;
+  std::atomic<std::uint32_t> health;
 };
 
 struct ClockSlot {
@@ -156,6 +161,12 @@ struct ProbeSlot {
   std::int64_t back_min_ns;
   std::int64_t back_max_ns;
 };
+
+struct HealthSlot {
+  std::atomic<std::uint32_t> ready;
+  HealthRow row;
+};
+static_assert(std::is_trivially_copyable_v<HealthRow>, "it is stored as it is");
 
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free &&
                   std::atomic<std::int64_t>::is_always_lock_free,

@@ -121,7 +121,8 @@ std::string write_meta(const RankMeta& meta) {
                        {"rank", row_to_json(meta.rank)},
                        {"graph", rows_to_json(meta.graph)},
                        {"parts", std::move(parts)},
-                       {"provenance", rows_to_json(meta.provenance)}};
+                       {"provenance", rows_to_json(meta.provenance)},
+                       {"devices", rows_to_json(meta.devices)}};
   // Host names and settings come from outside: what is no UTF-8 must not stop a run.
   return object.dump(-1, ' ', false, json::error_handler_t::replace);
 }
@@ -135,6 +136,7 @@ RankMeta read_meta(std::string_view text) {
   for (const auto& [group, ranks] : object.at("parts").items())
     meta.parts[group] = unpack_ranks(ranks.get_ref<const std::string&>());
   meta.provenance = rows_from_json<ProvenanceRow>(object.at("provenance"));
+  meta.devices = rows_from_json<DeviceRow>(object.at("devices"));
   return meta;
 }
 

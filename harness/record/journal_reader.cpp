@@ -299,10 +299,21 @@ std::vector<ProbeRow> JournalReader::probes() const {
   return rows;
 }
 
+std::vector<HealthRow> JournalReader::health() const {
+  std::vector<HealthRow> rows;
+  for (const HealthSlot& slot : journal_area<HealthSlot>(file_.bytes(), header().shape.offsets.health,
+                                                         header().shape.counts.health_slots)) {
+    if (slot.ready.load(std::memory_order_acquire) == 1)
+      rows.push_back(slot.row);
+  }
+  return rows;
+}
+
 std::uint32_t JournalReader::dropped_others() const {
   const JournalCounts& counts = header().shape.counts;
   return dropped(header().drills, counts.drill_slots) +
-         dropped(header().checkpoints, counts.checkpoint_slots);
+         dropped(header().checkpoints, counts.checkpoint_slots) +
+         dropped(header().health, counts.health_slots);
 }
 
 std::uint32_t JournalReader::dropped_probes() const {

@@ -128,6 +128,7 @@ void LegMerger::State::take_in(std::uint32_t rank, JournalReader journal) {
     append(graph, &Evidence::graph);
   }
   append(meta.provenance, &Evidence::provenance);
+  append(meta.devices, &Evidence::devices);
   for (const auto& [group, ranks] : meta.parts) {
     PartIndex& index = groups[group];
     index.of_rank.resize(leg.ranks, kNoPart);
@@ -245,6 +246,7 @@ void LegMerger::State::append_leftovers() {
     append(journal.failures(), &Evidence::failures);
     append(journal.checkpoints(), &Evidence::checkpoints);
     append(journal.probes(), &Evidence::probes);
+    append(journal.health(), &Evidence::health);
     append(journal.drills(), &Evidence::drills);
     // Nothing is judged by probes, so the lack of some is no gap.
     if (const std::uint32_t probes = journal.dropped_probes(); probes > 0)

@@ -29,6 +29,8 @@ void keep_launches(Evidence& evidence, const std::set<std::uint32_t>& kept) {
   keep_only(evidence.incidents, is_kept);
   keep_only(evidence.checkpoints, is_kept);
   keep_only(evidence.probes, is_kept);
+  keep_only(evidence.devices, is_kept);
+  keep_only(evidence.health, is_kept);
   keep_only(evidence.drills, is_kept);
   keep_only(evidence.provenance, [&kept](const ProvenanceRow& row) {
     return row.leg < 0 || kept.contains(static_cast<std::uint32_t>(row.leg));
@@ -57,6 +59,8 @@ void append_evidence(RunFileWriter& writer, const Evidence& evidence) {
   append(evidence.incidents);
   append(evidence.checkpoints);
   append(evidence.probes);
+  append(evidence.devices);
+  append(evidence.health);
   append(evidence.drills);
   append(evidence.events);
   writer.flush();

@@ -106,7 +106,8 @@ struct RunFileWriter::State {
   std::optional<hdf5::File> file;  // before the tables, which are closed first
   std::tuple<Slot<LegRow>, Slot<LegEndRow>, Slot<RankRow>, Slot<GraphRow>, Slot<StepRow>, Slot<CommRow>,
              Slot<OpRow>, Slot<ClockRow>, Slot<StallRow>, Slot<FailureRow>, Slot<IncidentRow>,
-             Slot<CheckpointRow>, Slot<ProbeRow>, Slot<DrillRow>, Slot<EventRow>, Slot<ProvenanceRow>>
+             Slot<CheckpointRow>, Slot<ProbeRow>, Slot<DeviceRow>, Slot<HealthRow>, Slot<DrillRow>,
+             Slot<EventRow>, Slot<ProvenanceRow>>
       slots;
   std::vector<std::byte> encoded;
 
@@ -219,6 +220,12 @@ void RunFileWriter::append(std::span<const CheckpointRow> rows) {
   state_->append(rows);
 }
 void RunFileWriter::append(std::span<const ProbeRow> rows) {
+  state_->append(rows);
+}
+void RunFileWriter::append(std::span<const DeviceRow> rows) {
+  state_->append(rows);
+}
+void RunFileWriter::append(std::span<const HealthRow> rows) {
   state_->append(rows);
 }
 void RunFileWriter::append(std::span<const DrillRow> rows) {

@@ -34,6 +34,8 @@ class RunFileWriter {
   void append(std::span<const IncidentRow> rows);
   void append(std::span<const CheckpointRow> rows);
   void append(std::span<const ProbeRow> rows);
+  void append(std::span<const DeviceRow> rows);
+  void append(std::span<const HealthRow> rows);
   void append(std::span<const DrillRow> rows);
   void append(std::span<const EventRow> rows);
   void append(std::span<const ProvenanceRow> rows);

@@ -69,6 +69,8 @@ void for_each_table(Visitor&& visit) {
   visit.template operator()<IncidentRow>(&Evidence::incidents);
   visit.template operator()<CheckpointRow>(&Evidence::checkpoints);
   visit.template operator()<ProbeRow>(&Evidence::probes);
+  visit.template operator()<DeviceRow>(&Evidence::devices);
+  visit.template operator()<HealthRow>(&Evidence::health);
   visit.template operator()<DrillRow>(&Evidence::drills);
   visit.template operator()<EventRow>(&Evidence::events);
   visit.template operator()<ProvenanceRow>(&Evidence::provenance);

@@ -1,30 +1,11 @@
-#include "harness/record/schema.hpp"
+#include "harness/record/schema_columns.hpp"
 
 /// What every table holds. A change here is a change of results/README.md and of kSchemaVersion.
 
 namespace lockstep::record {
 namespace {
 
-template <class Row, class T>
-Column<Row> number(const char* name, T Row::*field, const char* unit, const char* about) {
-  return {name, field, 0, Cut::between_characters, unit, about};
-}
-
-template <class Row>
-Column<Row> text(const char* name, std::string Row::*field, std::size_t bytes, const char* about) {
-  return {name, field, bytes, Cut::between_characters, "", about};
-}
-
-template <class Row>
-Column<Row> list(const char* name, std::string Row::*field, std::size_t bytes, const char* about) {
-  return {name, field, bytes, Cut::between_items, "", about};
-}
-
-constexpr const char* kLeg = "index of the launch";
-constexpr const char* kRank = "rank in the launch, numbered site by site";
-constexpr const char* kStep = "step of the launch, from 0; warm-up steps come first";
 constexpr const char* kOp = "index of the op in the step graph, see `graph`";
-constexpr const char* kBegin = "on the clock of the rank's host";
 constexpr const char* kOpEnd = "on the clock of the rank's host; 0: begun and never completed";
 
 }  // namespace
@@ -129,7 +110,9 @@ const TableSpec<GraphRow>& table() {
           number("group_ranks", &Row::group_ranks, "1", "ranks in the largest part of that group"),
           number("spans_sites", &Row::spans_sites, "",
                  "1 when some part of the group has ranks of two sites, else 0"),
-          text("dtype", &Row::dtype, 8, "of the elements: `f32`, `f64`, `bf16`, `f16`"),
+          text("dtype", &Row::dtype, 8,
+               "of the elements: `f32`, `f64`, `bf16`, `f16`, `e4m3`, `e5m2`; of a product the precision, "
+               "also `tf32`"),
           number("m", &Row::m, "1", "GEMM: rows of the result"),
           number("n", &Row::n, "1", "GEMM: columns of the result"),
           number("k", &Row::k, "1", "GEMM: length of the sums"),
@@ -276,9 +259,8 @@ const TableSpec<FailureRow>& table() {
           number("step", &Row::step, "", "-1: no step in particular"),
           number("op", &Row::op, "", "-1: no op in particular"),
           text("kind", &Row::kind, 32,
-               "`wrong_value`, `checksum_mismatch`, `deadline`, `transport`, `killed`, `launch`, "
-               "`missing_evidence`, "
-               "`graph_mismatch`, `dropped_rows`, ..."),
+               "`wrong_value`, `checksum_mismatch`, `checksum`, `deadline`, `transport`, `killed`, "
+               "`launch`, `missing_evidence`, `graph_mismatch`, `dropped_rows`, ..."),
           number("offset", &Row::offset, "1", "`wrong_value`: element of the op's result"),
           number("expected", &Row::expected, "1", "`wrong_value`: what it should hold"),
           number("observed", &Row::observed, "1", "`wrong_value`: what it holds"),
@@ -301,7 +283,8 @@ const TableSpec<IncidentRow>& table() {
           number("incident", &Row::incident, "", "index in the run"),
           text("kind", &Row::kind, 32,
                "`hang`, `rank_killed`, `rank_crashed`, `rank_aborted`, `out_of_memory`, `host_lost`, "
-               "`site_cut`, `transport_error`, `wrong_data`, `disk_full`, `launch_failed` or `unknown`"),
+               "`site_cut`, `transport_error`, `wrong_data`, `silent_data_corruption`, `device_error`, "
+               "`disk_full`, `launch_failed` or `unknown`"),
           text("culprit", &Row::culprit, 128,
                "such as `rank 4 on b2`, `host b2`, `site B` or `A - B`; empty when unknown"),
           number("confidence", &Row::confidence, "1", "that kind and culprit are right, 0 to 1"),

@@ -69,16 +69,20 @@ std::string software(const HostFacts& facts, const char* key) {
 }
 
 std::string host_table(const Preflight& preflight, const Style& style) {
-  Table table({{"host"},
-               {"site"},
-               {"ranks", Align::right},
-               {"cores", Align::right},
-               {"memory", Align::right},
-               {"load", Align::right},
-               {"lockstep"},
-               {"Open MPI"},
-               {"kernel"},
-               {"clock"}});
+  std::vector<Column> columns = {{"host"},
+                                 {"site"},
+                                 {"ranks", Align::right},
+                                 {"cores", Align::right},
+                                 {"memory", Align::right},
+                                 {"load", Align::right},
+                                 {"lockstep"},
+                                 {"Open MPI"},
+                                 {"kernel"},
+                                 {"clock"}};
+  const bool gpus = plan::uses_gpus(preflight.plan);
+  if (gpus)
+    columns.insert(columns.end(), {{"GPUs"}, {"driver"}});
+  Table table(columns);
   for (const campaign::SurveyedHost& host : preflight.survey.hosts) {
     std::vector<Cell> row = {{host.name, Emphasis::strong},
                              {preflight.plan.sites[host.site.value()].name},
@@ -97,6 +101,10 @@ std::string host_table(const Preflight& preflight, const Style& style) {
                              {software(facts, "kernel")},
                              {facts.clock_state.empty() ? kUnknown : facts.clock_state}});
     }
+    if (gpus && !host.facts)
+      row.insert(row.end(), {{"-"}, {"-"}});
+    else if (gpus)
+      row.insert(row.end(), {{software(*host.facts, "GPUs")}, {software(*host.facts, "NVIDIA driver")}});
     table.add(std::move(row));
   }
   return table.render(style);

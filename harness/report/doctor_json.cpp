@@ -29,6 +29,18 @@ Json findings_json(const std::vector<campaign::Finding>& findings) {
   return list;
 }
 
+Json gpus_json(const HostFacts& facts) {
+  Json gpus = Json::array();
+  for (const campaign::HostGpu& gpu : facts.gpus) {
+    gpus.push_back({{"bus_id", gpu.bus_id},
+                    {"model", gpu.model},
+                    {"cpus", gpu.cpus},
+                    {"nics", gpu.nics},
+                    {"visible", gpu.visible}});
+  }
+  return gpus;
+}
+
 Json facts_json(const HostFacts& facts) {
   Json addresses = Json::array();
   for (const watch::InterfaceAddress& entry : facts.addresses)
@@ -51,6 +63,7 @@ Json facts_json(const HostFacts& facts) {
           {"congestion_control", facts.congestion_control},
           {"clock_source", facts.clock_source},
           {"clock_state", facts.clock_state},
+          {"gpus", gpus_json(facts)},
           {"software", facts.software},
           {"missing_libraries", facts.missing_libraries}};
 }

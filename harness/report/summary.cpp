@@ -54,6 +54,7 @@ class Summarizer {
         summary.launches.push_back(launch(one));
     }
     choose_hosts(summary);
+    summary.devices = summarize_devices(evidence_, [this](std::uint32_t leg) { return wanted(leg); });
     summary.comms = comms();
     for (const record::StallRow& stall : evidence_.stalls) {
       if (wanted(stall.leg))

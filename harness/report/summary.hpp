@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "harness/record/evidence.hpp"
+#include "harness/report/devices.hpp"
 #include "harness/report/style.hpp"
 #include "harness/stats/quantile.hpp"
 
@@ -73,6 +74,7 @@ struct RunSummary {
   std::vector<LaunchSummary> launches;
   std::vector<HostSummary> hosts;  ///< of the launch `hosts_of`
   std::optional<std::uint32_t> hosts_of;
+  std::vector<DeviceSummary> devices;
   std::vector<CommSummary> comms;
   std::vector<record::StallRow> worst_stalls;  ///< longest first, at most 10; with causes
   std::vector<record::IncidentRow> incidents;

@@ -244,6 +244,9 @@ std::string summary_text(const RunSummary& summary, const Style& style) {
                         stats::kLeastSamplesForP95, stats::kLeastSamplesForP99);
   if (summary.hosts_of)
     text += fmt::format("\nRanks of launch {}\n", *summary.hosts_of) + host_table(summary, style);
+  if (!summary.devices.empty())
+    text += "\nDevices, over all readings; errors are those that came during the launches\n" +
+            device_table(summary.devices, style);
   if (!summary.comms.empty()) {
     text +=
         "\nCommunication; time is the median over steps, from the last rank's arrival; bandwidths in GB/s "
@@ -284,6 +287,9 @@ std::string summary_json(const RunSummary& summary) {
                      {"least_peak_gflops", host.least_gflops},
                      {"most_peak_gflops", host.most_gflops}});
   }
+  Json devices = Json::array();
+  for (const DeviceSummary& device : summary.devices)
+    devices.push_back(device_json(device));
   Json comms = Json::array();
   for (const CommSummary& comm : summary.comms)
     comms.push_back(comm_json(comm));
@@ -314,6 +320,7 @@ std::string summary_json(const RunSummary& summary) {
       {"launches", launches},
       {"hosts_of_launch", summary.hosts_of ? Json(*summary.hosts_of) : Json(nullptr)},
       {"hosts", hosts},
+      {"devices", devices},
       {"communication", comms},
       {"worst_stalls", stalls},
       {"incidents", incidents},

@@ -146,6 +146,16 @@ std::vector<record::StallRow> longest_stalls(const Certificate& certificate) {
   return stalls;
 }
 
+/// What stands out and is not among the reasons: a good grade has others.
+std::vector<std::string> devices_aside(const Certificate& certificate) {
+  std::vector<std::string> lines = certify::describe_devices(certificate.metrics.devices);
+  std::erase_if(lines, [&certificate](const std::string& line) {
+    return std::find(certificate.reasons.begin(), certificate.reasons.end(), line) !=
+           certificate.reasons.end();
+  });
+  return lines;
+}
+
 std::string headed(const Style& style, Emphasis emphasis, const std::string& heading,
                    const std::string& body) {
   return body.empty() ? std::string{} : "\n" + paint(style, emphasis, heading) + "\n" + body;
@@ -176,6 +186,8 @@ std::string verdict_text(const Certificate& certificate, const std::string& fold
       "  compute, exposed communication and waiting: of the worst rank in each step; tokens/s of all ranks\n";
   text += headed(style, Emphasis::strong, "Longest stalls of the joint leg",
                  stall_lines(longest_stalls(certificate), style));
+  text +=
+      headed(style, Emphasis::warning, "Devices that stand out", bullets(devices_aside(certificate), style));
   // An undisturbed run has nothing to tell here that the tables above do not.
   if (!certificate.incidents.empty() || !certificate.drills.empty())
     text += headed(style, Emphasis::strong,

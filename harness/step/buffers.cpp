@@ -1,7 +1,9 @@
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <new>
 #include <set>
+#include <vector>
 
 #include "harness/core/error.hpp"
 #include "harness/core/hash.hpp"
@@ -12,6 +14,26 @@ namespace lockstep::step {
 namespace {
 
 constexpr std::size_t kAlignment = 64;  // one cache line, and one AVX-512 register
+constexpr std::size_t kTileBytes = std::size_t{16} << 20;
+
+class HostMemory final : public Memory {
+ public:
+  [[nodiscard]] std::byte* allocate(std::uint64_t bytes) override {
+    return static_cast<std::byte*>(std::aligned_alloc(kAlignment, bytes));
+  }
+  void free(std::byte* memory) noexcept override { std::free(memory); }
+  void write(std::byte* to, std::span<const std::byte> from) override {
+    std::memcpy(to, from.data(), from.size());
+  }
+  void read(const std::byte* from, std::span<std::byte> to) override {
+    std::memcpy(to.data(), from, to.size());
+  }
+  void copy(std::byte* to, const std::byte* from, std::uint64_t bytes) override {
+    std::memcpy(to, from, bytes);
+  }
+  void clear(std::byte* to, std::uint64_t bytes) override { std::memset(to, 0, bytes); }
+  [[nodiscard]] bool on_host() const override { return true; }
+};
 
 std::set<std::uint32_t> communicated_buffers(const StepGraph& graph) {
   std::set<std::uint32_t> ids;
@@ -36,6 +58,16 @@ void fill(std::span<std::byte> bytes, std::uint64_t seed) {
   auto* values = reinterpret_cast<Real*>(bytes.data());
   for (std::size_t i = 0; i < bytes.size() / sizeof(Real); ++i)
     values[i] = static_cast<Real>(uniform(seed + i));
+}
+
+/// Sign, one of the exponents of [2^-4, 1), random fraction: eight bits with `fraction_bits` of them.
+void fill_fp8(std::span<std::byte> bytes, std::uint64_t seed, unsigned fraction_bits, unsigned bias) {
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    const std::uint64_t bits = mix64(seed + i);
+    const auto exponent = static_cast<unsigned>(bias - 1 - ((bits >> 1) & 3U));
+    const auto fraction = static_cast<unsigned>(bits >> 3) & ((1U << fraction_bits) - 1);
+    bytes[i] = static_cast<std::byte>(((bits & 1U) << 7) | (exponent << fraction_bits) | fraction);
+  }
 }
 
 void fill_random(std::span<std::byte> bytes, Dtype dtype, std::uint64_t seed) {
@@ -65,18 +97,46 @@ void fill_random(std::span<std::byte> bytes, Dtype dtype, std::uint64_t seed) {
       }
       return;
     }
+    case Dtype::e4m3:
+      fill_fp8(bytes, seed, 3, 7);
+      return;
+    case Dtype::e5m2:
+      fill_fp8(bytes, seed, 2, 15);
+      return;
   }
 }
 
 }  // namespace
 
-void BufferSet::Free::operator()(std::byte* memory) const noexcept {
-  std::free(memory);
+Memory& host_memory() {
+  static HostMemory memory;
+  return memory;
 }
 
-BufferSet::BufferSet(const StepGraph& graph, Need need, RankId rank) {
+void BufferSet::fill(const Buffer& buffer, std::span<std::byte> bytes, std::uint64_t seed) {
+  if (buffer.role == BufferRole::optimizer_state) {
+    memory_->clear(bytes.data(), bytes.size());  // moments start at zero; the second one is never negative
+    return;
+  }
+  if (memory_->on_host()) {
+    fill_random(bytes, buffer.dtype, seed);
+    return;
+  }
+  std::vector<std::byte> tile(std::min<std::size_t>(bytes.size(), kTileBytes));
+  fill_random(tile, buffer.dtype, seed);
+  memory_->write(bytes.data(), tile);
+  for (std::size_t filled = tile.size(); filled < bytes.size();) {
+    const std::size_t more = std::min(filled, bytes.size() - filled);
+    memory_->copy(bytes.data() + filled, bytes.data(), more);
+    filled += more;
+  }
+}
+
+BufferSet::BufferSet(const StepGraph& graph, Need need, RankId rank, Memory& memory) : memory_(&memory) {
   const std::set<std::uint32_t> communicated = communicated_buffers(graph);
-  storage_.resize(graph.buffers.size());
+  storage_.reserve(graph.buffers.size());
+  while (storage_.size() < graph.buffers.size())
+    storage_.emplace_back(nullptr, Free{memory_});
   spans_.resize(graph.buffers.size());
   for (std::uint32_t i = 0; i < graph.buffers.size(); ++i) {
     if (need == Need::communicated && !communicated.contains(i))
@@ -86,7 +146,7 @@ BufferSet::BufferSet(const StepGraph& graph, Need need, RankId rank) {
     const std::uint64_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
     if (rounded == 0)
       continue;
-    storage_[i].reset(static_cast<std::byte*>(std::aligned_alloc(kAlignment, rounded)));
+    storage_[i].reset(memory_->allocate(rounded));
     if (!storage_[i]) {
       throw RunError(
           {.what =
@@ -97,10 +157,7 @@ BufferSet::BufferSet(const StepGraph& graph, Need need, RankId rank) {
            .file = {}});
     }
     spans_[i] = {storage_[i].get(), bytes};
-    if (buffer.role == BufferRole::optimizer_state)
-      std::memset(spans_[i].data(), 0, bytes);  // moments start at zero; the second one is never negative
-    else
-      fill_random(spans_[i], buffer.dtype, mix64(rank.value() * 1000003ULL + i));
+    fill(buffer, spans_[i], mix64(rank.value() * 1000003ULL + i));
   }
 }
 

@@ -9,27 +9,16 @@
 
 #include "harness/core/error.hpp"
 #include "harness/core/hash.hpp"
+#include "harness/step/executor_plan.hpp"
 
 namespace lockstep::step {
 namespace {
 
 constexpr std::int64_t kYieldNs = 100'000;
-constexpr std::int64_t kComputeSpinNs = 10'000;
 constexpr std::int64_t kShortestSleepNs = 20'000;
 constexpr std::int64_t kLongestSleepNs = 100'000;
 constexpr std::int64_t kHeldNs = 1'000'000'000;  // as if idle for so long
 constexpr std::int64_t kDisciplineEveryNs = 500'000'000;
-
-void relax_cpu() noexcept {
-#if defined(__x86_64__)
-  _mm_pause();
-#endif
-}
-
-/// A store that another process, which maps the same memory, sees after everything stored before it.
-void publish(std::int64_t& field, std::int64_t value) noexcept {
-  std::atomic_ref<std::int64_t>(field).store(value, std::memory_order_release);
-}
 
 }  // namespace
 
@@ -44,53 +33,16 @@ bool is_validated_step(std::uint32_t step, double share) {
   return std::ceil((step + 1) * share - 1e-9) > std::ceil(step * share - 1e-9);
 }
 
-/// The graph, sorted by stream and with dependencies resolved to what each thread has to wait for.
-struct Executor::Plan {
-  struct ComputeOp {
-    OpId op;
-    std::vector<std::size_t> awaited;  // comm indices
-    bool releases_comm = false;        // a communication waits for it
-  };
-  struct CommOp {
-    OpId op;
-    const Comm* comm = nullptr;
-    std::vector<OpId> after;
-    bool trailing = true;  // no compute op waits for it: it may outlast the compute stream
-  };
-  std::vector<ComputeOp> compute;
-  std::vector<CommOp> comm;
-
-  explicit Plan(const StepGraph& graph) {
-    std::vector<std::size_t> comm_index(graph.ops.size(), 0);
-    std::vector<bool> releases(graph.ops.size(), false);
-    for (std::uint32_t i = 0; i < graph.ops.size(); ++i) {
-      const Op& op = graph.ops[i];
-      if (const auto* work = std::get_if<Comm>(&op.work)) {
-        comm_index[i] = comm.size();
-        comm.push_back({OpId{i}, work, op.after, true});
-        for (const OpId dependency : op.after)
-          releases[dependency.value()] = true;
-        continue;
-      }
-      ComputeOp entry{OpId{i}, {}, false};
-      for (const OpId dependency : op.after) {
-        if (graph.op(dependency).stream() != Stream::communication)
-          continue;  // the order of the stream sees to it
-        entry.awaited.push_back(comm_index[dependency.value()]);
-        comm[comm_index[dependency.value()]].trailing = false;
-      }
-      compute.push_back(std::move(entry));
-    }
-    for (ComputeOp& entry : compute)
-      entry.releases_comm = releases[entry.op.value()];
-  }
-};
+bool is_product_checked_step(std::uint32_t step, double share) {
+  return !is_validated_step(step, share) && is_validated_step(step + 1, share);
+}
 
 Executor::Executor(const StepGraph& graph, ComputeBackend& compute, FabricBackend& fabric, BufferSet& buffers,
                    FastClock& clock, const Recording& recording, Validator* validator,
                    const ExecutorOptions& options)
     : graph_(graph),
       compute_(compute),
+      queue_(compute.queue()),
       fabric_(fabric),
       buffers_(buffers),
       clock_(clock),
@@ -139,22 +91,6 @@ void Executor::record_end(std::uint32_t step, OpId op, std::int64_t now_ns) {
   publish(recording_.op(step, op.value()).end_ns, now_ns);
 }
 
-/// The compute thread's wait. Even where threads spin it sleeps after a while: its core may be the one that
-/// another rank's communication needs, and it has nothing to look at until then.
-template <class Condition>
-void Executor::await(const std::atomic<std::uint32_t>& events, Condition condition) const {
-  const std::int64_t spin_until_ns = options_.wait == WaitMode::spin ? clock_.now_ns() + kComputeSpinNs : 0;
-  while (!condition()) {
-    const std::uint32_t seen = events.load(std::memory_order_acquire);
-    if (condition())
-      return;
-    if (spin_until_ns != 0 && clock_.now_ns() < spin_until_ns)
-      relax_cpu();
-    else
-      events.wait(seen, std::memory_order_acquire);
-  }
-}
-
 void Executor::compute_loop() {
   prctl(PR_SET_TIMERSLACK, 1UL);
   std::uint32_t seen = 0;
@@ -163,7 +99,18 @@ void Executor::compute_loop() {
     seen = go_.load(std::memory_order_acquire);
     if (stop_.load(std::memory_order_acquire))
       return;
-    run_compute_ops(step_);
+    try {
+      if (queue_ != nullptr)
+        run_queued_ops(step_);
+      else
+        run_compute_ops(step_);
+    } catch (const std::exception& error) {
+      compute_error_ = error.what();
+      compute_failed_.store(true, std::memory_order_release);
+      compute_events_.fetch_add(1, std::memory_order_release);
+      compute_events_.notify_all();
+      return;
+    }
     compute_finished_.store(epoch_, std::memory_order_release);
     compute_events_.fetch_add(1, std::memory_order_release);
     compute_events_.notify_all();
@@ -197,6 +144,7 @@ void Executor::run_compute_ops(std::uint32_t step) {
       begin_ns = clock_.now_ns();
       record_begin(step, entry.op, begin_ns);
     }
+    compute_op_ = entry.op;
     compute_.run(graph_.op(entry.op), buffers_, ready_ns);
     if (recorded) {
       const std::int64_t end_ns = clock_.now_ns();
@@ -277,15 +225,19 @@ void Executor::pause(std::int64_t idle_ns) const {
     sleep_until_ns(monotonic_ns() + std::clamp(idle_ns / 8, kShortestSleepNs, kLongestSleepNs));
 }
 
-StepResult Executor::stop_with(StepStatus status, std::size_t comm_index, std::string message) {
+StepResult Executor::stop_with(StepStatus status, OpId op, std::string message) {
   stop_.store(true, std::memory_order_release);
   comm_events_.fetch_add(1, std::memory_order_release);
   comm_events_.notify_all();
   StepResult result;
   result.status = status;
-  result.op = plan_->comm[comm_index].op;
+  result.op = op;
   result.message = std::move(message);
   return result;
+}
+
+StepResult Executor::stop_as_compute_failed() {
+  return stop_with(StepStatus::compute_error, compute_op_, compute_error_);
 }
 
 StepResult Executor::drive_communication(std::uint32_t step, bool validated) {
@@ -295,6 +247,8 @@ StepResult Executor::drive_communication(std::uint32_t step, bool validated) {
   std::int64_t longest_gap_ns = 0;
   while (next < plan_->comm.size() || !in_flight_.empty()) {
     const std::uint32_t events = compute_events_.load(std::memory_order_acquire);
+    if (compute_failed_.load(std::memory_order_acquire))
+      return stop_as_compute_failed();
     const bool is_held = held();  // looked at once: who lets go wakes nobody
     bool moved = false;
     while (next < plan_->comm.size() && ready(next) && !is_held) {
@@ -305,7 +259,8 @@ StepResult Executor::drive_communication(std::uint32_t step, bool validated) {
       const std::size_t comm_index = in_flight_[i];
       const CommState state = fabric_.test(tickets_[comm_index]);
       if (state == CommState::failed)
-        return stop_with(StepStatus::transport_error, comm_index, fabric_.error_text(tickets_[comm_index]));
+        return stop_with(StepStatus::transport_error, plan_->comm[comm_index].op,
+                         fabric_.error_text(tickets_[comm_index]));
       if (state == CommState::pending) {
         ++i;
         continue;
@@ -336,7 +291,7 @@ StepResult Executor::drive_communication(std::uint32_t step, bool validated) {
     looked_ns = now_ns;
     pause(now_ns - moved_ns);
     if (const auto late = overdue(now_ns)) {
-      StepResult result = stop_with(StepStatus::deadline, *late, {});
+      StepResult result = stop_with(StepStatus::deadline, plan_->comm[*late].op, {});
       result.stood_still_ns = longest_gap_ns;
       return result;
     }
@@ -377,6 +332,17 @@ void Executor::check_data(std::uint32_t step, StepStamp& stamp, StepResult& resu
     stamp.flags |= kStepCorrupt;
 }
 
+void Executor::check_products(std::uint32_t step, StepStamp& stamp, StepResult& result) {
+  try {
+    result.wrong_products = compute_.check_products(step, buffers_);
+  } catch (const std::exception& error) {
+    compute_error_ = error.what();
+    result = stop_as_compute_failed();
+  }
+  if (!result.wrong_products.empty())
+    stamp.flags |= kStepCorrupt;
+}
+
 StepResult Executor::run_step(std::uint32_t step, std::uint32_t flags) {
   LOCKSTEP_EXPECT(!stop_.load(), "the executor has stopped after a failure");
   const bool recorded = !recording_.steps.empty();
@@ -405,6 +371,8 @@ StepResult Executor::run_step(std::uint32_t step, std::uint32_t flags) {
     return result;
   while (compute_finished_.load(std::memory_order_acquire) != epoch_) {
     const std::uint32_t events = compute_events_.load(std::memory_order_acquire);
+    if (compute_failed_.load(std::memory_order_acquire))
+      return stop_as_compute_failed();
     if (compute_finished_.load(std::memory_order_acquire) == epoch_)
       break;
     if (options_.wait == WaitMode::spin)
@@ -423,6 +391,8 @@ StepResult Executor::run_step(std::uint32_t step, std::uint32_t flags) {
   }
   if (validated)
     check_data(step, stamp, result);
+  else if (is_product_checked_step(step, options_.validation_share))
+    check_products(step, stamp, result);
   publish(stamp.end_ns, end_ns);
   if (end_ns - last_discipline_ns_ > kDisciplineEveryNs) {
     clock_.discipline();

@@ -40,6 +40,7 @@ enum class StepStatus {
   completed,
   deadline,         ///< a communication passed its deadline: the step never ended
   transport_error,  ///< the transport reported an error
+  compute_error,    ///< the compute backend threw, as a GPU that failed does
 };
 
 /// A wrong value found in a step's reduced data.
@@ -52,16 +53,21 @@ struct Corruption {
 struct StepResult {
   StepStatus status = StepStatus::completed;
   OpId op;              ///< the op at fault, unless completed
-  std::string message;  ///< what the transport said
+  std::string message;  ///< what the transport or the compute backend said
   /// Longest time between two looks at what is in flight: more than a moment when this process itself was
   /// stopped or got no core. Meaningful for `deadline`.
   std::int64_t stood_still_ns = 0;
-  std::vector<Corruption> corruptions;  ///< empty when the data were right or not checked
+  std::vector<Corruption> corruptions;         ///< empty when the data were right or not checked
+  std::vector<WrongProduct> wrong_products{};  ///< likewise
 };
 
 /// Runs a step graph again and again. The thread that calls run_step() owns the transport: it starts and
 /// tests every communication; computing happens on a thread of the executor's own, so that both truly
 /// overlap.
+///
+/// A backend with a queue gets its ops in stretches that no communication interrupts, ahead of time, and
+/// their times are what the queue measured. While they are under way their stamps hold the host's view:
+/// handed over, and seen to be done.
 ///
 /// Sharp edge: after a result other than `completed` the transport may still write into the buffers. The
 /// caller ends the process without waiting for anybody.
@@ -87,6 +93,10 @@ class Executor {
 
   void compute_loop();
   void run_compute_ops(std::uint32_t step);
+  void run_queued_ops(std::uint32_t step);
+  [[nodiscard]] bool submit_ready(std::uint32_t step, std::size_t& segment);
+  void note_completed(std::uint32_t step, std::size_t first, std::size_t last);
+  void take_queue_times(std::uint32_t step);
   void await_comm(std::size_t comm_index);
   [[nodiscard]] bool ready(std::size_t comm_index) const;
   [[nodiscard]] bool held() const;
@@ -99,12 +109,15 @@ class Executor {
   void pause(std::int64_t idle_ns) const;
   void record_begin(std::uint32_t step, OpId op, std::int64_t now_ns);
   void record_end(std::uint32_t step, OpId op, std::int64_t now_ns);
+  void check_products(std::uint32_t step, StepStamp& stamp, StepResult& result);
   void check_data(std::uint32_t step, StepStamp& stamp, StepResult& result);
   std::int64_t expose_trailing(std::int64_t compute_end_ns);
-  StepResult stop_with(StepStatus status, std::size_t comm_index, std::string message);
+  StepResult stop_with(StepStatus status, OpId op, std::string message);
+  StepResult stop_as_compute_failed();
 
   const StepGraph& graph_;
   ComputeBackend& compute_;
+  ComputeQueue* queue_;  // of it; null where it has none
   FabricBackend& fabric_;
   BufferSet& buffers_;
   FastClock& clock_;
@@ -128,12 +141,15 @@ class Executor {
   std::int64_t compute_busy_ns_ = 0;
   std::int64_t compute_end_ns_ = 0;
   std::int64_t last_discipline_ns_ = 0;
+  OpId compute_op_;            // with the next one, of the compute thread until it has failed
+  std::string compute_error_;  // meaningful once compute_failed_ is set
 
   // Signals between the two threads; each is raised on every event its reader may be waiting for.
   std::atomic<std::uint32_t> go_{0};
   std::atomic<std::uint32_t> compute_events_{0};
   std::atomic<std::uint32_t> comm_events_{0};
   std::atomic<std::uint32_t> compute_finished_{0};
+  std::atomic<bool> compute_failed_{false};
   std::atomic<bool> stop_{false};
   std::thread compute_thread_;
 };

@@ -36,6 +36,11 @@ class GraphCheck {
   }
   void check_work(const Gemm& gemm) const {
     check_extent(gemm.a, gemm.m * gemm.k * gemm.batch);
+    const Dtype a = graph_.buffer(gemm.a.buffer).dtype;
+    const Dtype b = graph_.buffer(gemm.b.buffer).dtype;
+    LOCKSTEP_EXPECT(a == gemm.dtype && (b == a || (is_fp8(a) && is_fp8(b))), "a product of unequal dtypes");
+    LOCKSTEP_EXPECT(gemm.math == Gemm::Math::full || gemm.dtype == Dtype::f32,
+                    "tf32 is a way to multiply f32");
     check_extent(gemm.b, gemm.k * gemm.n * gemm.batch);
     check_extent(gemm.c, gemm.m * gemm.n * gemm.batch);
   }
@@ -49,6 +54,11 @@ class GraphCheck {
     check_extent(update.parameters, update.elements);
     check_extent(update.first_moment, update.elements);
     check_extent(update.second_moment, update.elements);
+    if (update.copy) {
+      check_extent(*update.copy, update.elements);
+      LOCKSTEP_EXPECT(update.copy_bytes == bytes_of(graph_.buffer(update.copy->buffer).dtype),
+                      "a copy of unequal size");
+    }
   }
   void check_work(const Comm& comm) const {
     LOCKSTEP_EXPECT(comm.group.value() < graph_.groups.size(), "no such group");
@@ -78,6 +88,9 @@ std::uint32_t bytes_of(Dtype dtype) {
     case Dtype::bf16:
     case Dtype::f16:
       return 2;
+    case Dtype::e4m3:
+    case Dtype::e5m2:
+      return 1;
   }
   return 0;
 }
@@ -92,8 +105,16 @@ const char* to_string(Dtype dtype) {
       return "bf16";
     case Dtype::f16:
       return "f16";
+    case Dtype::e4m3:
+      return "e4m3";
+    case Dtype::e5m2:
+      return "e5m2";
   }
   return "?";
+}
+
+bool is_fp8(Dtype dtype) {
+  return dtype == Dtype::e4m3 || dtype == Dtype::e5m2;
 }
 
 const char* to_string(Stream stream) {

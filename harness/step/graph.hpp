@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -11,9 +12,11 @@
 /// explains it.
 namespace lockstep::step {
 
-enum class Dtype { f32, f64, bf16, f16 };
+/// e4m3 and e5m2 are the two 8-bit floats (Micikevicius et al., "FP8 Formats for Deep Learning", 2022).
+enum class Dtype { f32, f64, bf16, f16, e4m3, e5m2 };
 [[nodiscard]] std::uint32_t bytes_of(Dtype dtype);
 [[nodiscard]] const char* to_string(Dtype dtype);
+[[nodiscard]] bool is_fp8(Dtype dtype);
 
 /// Ops of one stream run one after the other in the graph's order; streams run side by side.
 enum class Stream { compute, communication };
@@ -41,18 +44,26 @@ struct BufferRef {
   std::uint64_t offset = 0;  ///< in elements
 };
 
-/// C(m x n) = A(m x k) * B(k x n), row-major, `batch` times over consecutive matrices.
+/// C(m x n) = A(m x k) * B(k x n), row-major, `batch` times over consecutive matrices. The elements of A and
+/// B have the same dtype, except that the two fp8 formats may be mixed; C's are those of its buffer. Sums are
+/// made in fp32 or better.
 struct Gemm {
   std::uint64_t m = 0;
   std::uint64_t n = 0;
   std::uint64_t k = 0;
   std::uint64_t batch = 1;
-  Dtype dtype = Dtype::f32;
+  Dtype dtype = Dtype::f32;  ///< of A and, but for fp8, of B
+  enum class Math {
+    full,
+    tf32,  ///< f32 operands, multiplied with 10 bits of fraction
+  } math = Math::full;
   enum class Layout { nn, nt, tn } layout = Layout::nn;  ///< which of A, B is stored transposed
   bool accumulate = false;                               ///< C += A*B instead of C = A*B
   BufferRef a;
   BufferRef b;
   BufferRef c;
+  /// The precision of the products: the dtype's name, or tf32.
+  [[nodiscard]] const char* precision() const { return math == Math::tf32 ? "tf32" : to_string(dtype); }
   /// 2mnk per matrix product.
   [[nodiscard]] double flops() const {
     return 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k) *
@@ -61,7 +72,8 @@ struct Gemm {
 };
 
 /// One pass of an Adam-like optimizer: reads gradient, parameter and two moments, writes parameter and
-/// moments.
+/// moments. With a copy, it also writes the new parameters in the dtype of the copy's buffer (mixed
+/// precision: the products read the copy, the optimizer keeps full precision).
 struct Update {
   std::uint64_t elements = 0;
   Dtype dtype = Dtype::f32;
@@ -69,8 +81,12 @@ struct Update {
   BufferRef parameters;             ///< `elements` from here on; so of the moments
   BufferRef first_moment;
   BufferRef second_moment;
-  /// Memory traffic: 4 reads and 3 writes of every element.
-  [[nodiscard]] double bytes() const { return 7.0 * static_cast<double>(elements) * bytes_of(dtype); }
+  std::optional<BufferRef> copy{};
+  std::uint32_t copy_bytes = 0;  ///< of one element of the copy; 0 without
+  /// Memory traffic: 4 reads and 3 writes of every element, and the copy's write.
+  [[nodiscard]] double bytes() const {
+    return static_cast<double>(elements) * (7.0 * bytes_of(dtype) + copy_bytes);
+  }
 };
 
 enum class CommKind { all_reduce, reduce_scatter, all_gather, broadcast, all_to_all, send_recv, barrier };

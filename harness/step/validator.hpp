@@ -39,4 +39,8 @@ class Validator {
 /// True for the steps whose data are checked: `share` of them, evenly spread, the first one always.
 [[nodiscard]] bool is_validated_step(std::uint32_t step, double share);
 
+/// True for the steps whose products are checked: the one before each of those, unless it is one of them
+/// itself. In a step whose data are checked, the pattern overwrites some of what the products left.
+[[nodiscard]] bool is_product_checked_step(std::uint32_t step, double share);
+
 }  // namespace lockstep::step

@@ -12,6 +12,8 @@
 #include "harness/watch/critical_path.hpp"
 #include "harness/watch/names.hpp"
 #include "harness/watch/step_parts.hpp"
+#include "harness/watch/throttle_bits.hpp"
+#include "harness/watch/throttles.hpp"
 
 namespace lockstep::watch {
 namespace {
@@ -97,7 +99,7 @@ std::optional<bool> agrees(const LaunchView& view, const Candidate& candidate, c
 }  // namespace
 
 struct StallAttribution::Measured {
-  explicit Measured(const LaunchView& of) : view(of), stamped(of) {
+  explicit Measured(const LaunchView& of) : view(of), stamped(of), throttles(of) {
     by_time = measure(of, ArrivalRule::shortest_time);
     clocked = std::all_of(of.clocks.begin(), of.clocks.end(),
                           [](const auto& clock) { return clock.measurements() >= 1; });
@@ -114,6 +116,7 @@ struct StallAttribution::Measured {
 
   const LaunchView& view;
   StampedSteps stamped;
+  Throttles throttles;
   Measure by_time;
   Measure by_clock;
   bool clocked = false;
@@ -134,6 +137,7 @@ struct StallAttribution::Measured {
   void check_other_rule(Candidate& best, double& confidence, std::uint32_t step, double extra_ns,
                         StepSpan span) const;
   void check_path(Candidate& best, double& confidence, std::uint32_t step, double extra_ns) const;
+  void check_throttle(Candidate& best, double& confidence, std::uint32_t step) const;
 };
 
 /// The rule that needs no clock, as a check of what the clock told.
@@ -177,6 +181,36 @@ void StallAttribution::Measured::check_path(Candidate& best, double& confidence,
   }
 }
 
+/// A device that was throttled in that very step is why its rank computed for longer.
+void StallAttribution::Measured::check_throttle(Candidate& best, double& confidence,
+                                                std::uint32_t step) const {
+  if (throttles.empty() || (best.cause != "slow_compute" && best.cause != "slow_host"))
+    return;
+  std::size_t blamed = 0;
+  std::size_t throttled = 0;
+  std::int64_t bits = 0;
+  std::string device;
+  for (const record::StepRow* row : view.steps_of(step)) {
+    const bool is_blamed =
+        best.ranks.empty() || std::find(best.ranks.begin(), best.ranks.end(), row->rank) != best.ranks.end();
+    blamed += is_blamed ? 1 : 0;
+    const std::int64_t found = is_blamed ? throttles.bits(*row) : 0;
+    if (found == 0)
+      continue;
+    if (throttled++ == 0)
+      device = device_name(view, view.device_of(row->rank));
+    bits |= found;
+  }
+  if (throttled == 0)
+    return;
+  // Blamed together, they have to be throttled together: one of many does not slow the others.
+  if (2 * throttled >= blamed)
+    confidence += 0.5 * (1.0 - confidence);
+  best.why += blamed == 1 ? fmt::format("; its {} was throttling: {}", device, throttle_words(bits))
+                          : fmt::format("; {} of {} were throttling ({}): {}", throttled, blamed, device,
+                                        throttle_words(bits));
+}
+
 StallAttribution::StallAttribution(const LaunchView& view) : measured_(std::make_unique<Measured>(view)) {}
 StallAttribution::~StallAttribution() = default;
 StallAttribution::StallAttribution(StallAttribution&&) noexcept = default;
@@ -215,6 +249,7 @@ void StallAttribution::explain(record::StallRow& stall, StepSpan span) const {
   if (clocked)
     measured_->check_other_rule(best, confidence, stall.step, extra_ns, span);
   measured_->check_path(best, confidence, stall.step, extra_ns);
+  measured_->check_throttle(best, confidence, stall.step);
   if (measured_->by_time.steps.size() < kFewSteps) {
     confidence *= 0.6;
     best.why += fmt::format("; only {} steady steps to compare with", measured_->by_time.steps.size());

@@ -112,14 +112,14 @@ IncidentRow wrong_data(const LaunchView& view, const LaunchFacts& facts, const W
 
 }  // namespace
 
-bool tells_of_wrong_data(const record::FailureRow& row) {
-  return row.kind == "wrong_value" || row.kind == "checksum_mismatch";
+bool tells_of_data(const record::FailureRow& row) {
+  return row.kind == "wrong_value" || row.kind == "checksum_mismatch" || row.kind == "checksum";
 }
 
 std::vector<IncidentRow> find_wrong_data(const LaunchView& view, const LaunchFacts& facts) {
   std::map<std::int32_t, WrongStep> steps;
   for (const record::FailureRow* row : view.failures) {
-    if (!tells_of_wrong_data(*row))
+    if (row->kind != "wrong_value" && row->kind != "checksum_mismatch")
       continue;
     WrongStep& step = steps[row->step];
     step.rows.push_back(row);
@@ -198,6 +198,11 @@ std::vector<std::uint32_t> deaths(const LaunchView& view, const LaunchFacts& fac
 
 void name_death(IncidentRow& row, const RankEnd& end, const std::string& who, bool several, bool stepped) {
   const char* was = several ? "were" : "was";
+  if (end.kind == RankEndKind::exited && end.code == static_cast<int>(RankExit::device)) {
+    row.kind = "device_error";
+    row.cause = fmt::format("{} could not compute: its GPU, or what stands for one, failed", who);
+    return;
+  }
   if (end.kind == RankEndKind::exited) {
     row.kind = stepped ? "rank_aborted" : "launch_failed";
     row.cause = fmt::format("{} ended itself with exit code {}{}", who, end.code,

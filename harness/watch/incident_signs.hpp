@@ -13,9 +13,9 @@
 /// What single signs of trouble say. Internal to this room.
 namespace lockstep::watch {
 
-/// Whether the row says that reduced data were wrong: a finding about data, and no word about how the launch
+/// Whether the row says that data were wrong, reduced or computed: that is no word about how the launch
 /// ended.
-[[nodiscard]] bool tells_of_wrong_data(const record::FailureRow& row);
+[[nodiscard]] bool tells_of_data(const record::FailureRow& row);
 
 /// Whole rows for reduced data that were wrong, by first step: one for all steps in which the same ranks
 /// were. Eight at most: the last one then takes all further steps, whichever ranks were wrong in them.

@@ -13,6 +13,7 @@
 #include "harness/core/clock.hpp"
 #include "harness/core/units.hpp"
 #include "harness/stats/stall.hpp"
+#include "harness/watch/incidents.hpp"
 #include "harness/watch/last_words.hpp"
 #include "harness/watch/names.hpp"
 
@@ -99,7 +100,8 @@ void tell_story(record::IncidentRow& incident, const LaunchView& view,
   if (incident.began_utc_ns != 0 && incident.detected_utc_ns > incident.began_utc_ns)
     story += fmt::format(" Known after {}.",
                          format_seconds(seconds_from_ns(incident.detected_utc_ns - incident.began_utc_ns)));
-  if (incident.kind != "wrong_data")
+  const bool completed_launch = view.end != nullptr && view.end->outcome == "completed";
+  if (!spoils_only(incident.kind) || (incident.kind == "device_error" && !completed_launch))
     story += " " + cost_text(view, incident.steps_lost, saved);
   else
     incident.steps_lost = 0;  // what of the training is spoilt is not a matter of checkpoints

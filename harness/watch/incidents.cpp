@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "harness/core/units.hpp"
+#include "harness/watch/device_signs.hpp"
 #include "harness/watch/incident_signs.hpp"
 #include "harness/watch/incident_story.hpp"
 #include "harness/watch/last_words.hpp"
@@ -39,6 +40,10 @@ class Finder {
     if (view_.leg == nullptr)
       return {};
     found_ = find_wrong_data(view_, facts_);
+    for (IncidentRow& row : find_silent_corruption(view_, facts_))
+      found_.push_back(std::move(row));
+    for (IncidentRow& row : find_device_errors(view_, facts_))
+      found_.push_back(std::move(row));
     const bool completed = view_.end != nullptr && view_.end->outcome == "completed";
     const bool interrupted =
         facts_.interrupted || (view_.end != nullptr && view_.end->outcome == "interrupted");
@@ -71,8 +76,27 @@ class Finder {
                       : "the launch did not complete, and the evidence does not tell why";
       row.confidence = 0.0;
     }
+    blame_device(row);
     fill(row);
     found_.insert(found_.begin(), std::move(row));
+  }
+
+  /// A device that failed under the rank that ended the launch is the cause of it: one row, not two.
+  void blame_device(IncidentRow& row) {
+    const auto device = std::find_if(found_.begin(), found_.end(), [&row](const IncidentRow& other) {
+      return other.kind == "device_error" && other.confidence >= kDeviceIsToBlame && !row.culprit.empty() &&
+             other.culprit == row.culprit;
+    });
+    if (device == found_.end())
+      return;
+    row.cause = fmt::format("{}; then {}", device->cause, row.cause);
+    row.kind = device->kind;
+    row.confidence = std::max(row.confidence, device->confidence);
+    row.step = device->step;
+    row.first_symptom = device->first_symptom;
+    if (device->began_utc_ns != 0 && (row.began_utc_ns == 0 || device->began_utc_ns < row.began_utc_ns))
+      row.began_utc_ns = device->began_utc_ns;
+    found_.erase(device);
   }
 
   void fill(IncidentRow& row) const {
@@ -88,7 +112,7 @@ class Finder {
     }
     const record::FailureRow* first = nullptr;
     for (const record::FailureRow* failure : view_.failures) {
-      const bool own_word = failure->rank >= 0 && failure->utc_ns > 0 && !tells_of_wrong_data(*failure);
+      const bool own_word = failure->rank >= 0 && failure->utc_ns > 0 && !tells_of_data(*failure);
       if (own_word && (first == nullptr || failure->utc_ns < first->utc_ns))
         first = failure;
     }
@@ -330,6 +354,10 @@ class Finder {
 };
 
 }  // namespace
+
+bool spoils_only(const std::string& kind) {
+  return kind == "wrong_data" || kind == "silent_data_corruption" || kind == "device_error";
+}
 
 std::vector<IncidentRow> find_incidents(const LaunchView& view, const LaunchFacts& facts) {
   return Finder(view, facts).run();

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "harness/record/evidence.hpp"
@@ -9,8 +10,12 @@
 
 namespace lockstep::watch {
 
-/// What ended this launch, and what spoilt its data: one row for one cause. Nothing for a launch that
-/// completed with right data, or that somebody interrupted.
+/// Kinds that need not end a launch: wrong data, results that were computed wrongly, errors of devices.
+[[nodiscard]] bool spoils_only(const std::string& kind);
+
+/// What ended this launch, and what spoilt its data: one row for one cause, and what
+/// devices told of themselves besides. Nothing for a launch that completed with right data on sound devices,
+/// or that somebody interrupted.
 ///
 /// The first death in time is the cause; those after it are its consequences, for mpirun then ends the rest.
 /// Ranks that ended themselves because of others (RankExit) are never a cause. `incident` is 0, 1, ... within

@@ -53,7 +53,7 @@ std::vector<std::uint32_t> silent_ranks(const LaunchView& view) {
     const bool complete = view.ranks[rank] != nullptr && view.ranks[rank]->state == "complete";
     const bool spoke = std::any_of(view.failures.begin(), view.failures.end(), [rank](const auto* failure) {
       return failure->rank == static_cast<std::int32_t>(rank) &&
-             (failure->kind == "deadline" || failure->kind == "transport");
+             (failure->kind == "deadline" || failure->kind == "transport" || failure->kind == "device");
     });
     if (!complete && !spoke)
       silent.push_back(rank);

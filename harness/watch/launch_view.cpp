@@ -140,6 +140,8 @@ class Collector {
     take(evidence_.ops, &LaunchView::ops);
     take(evidence_.probes, &LaunchView::probes);
     take(evidence_.checkpoints, &LaunchView::checkpoints);
+    take(evidence_.devices, &LaunchView::devices);
+    take(evidence_.health, &LaunchView::health);
     for (const record::FailureRow& row : evidence_.failures) {
       if (LaunchView* view = find(row.leg))
         view->failures.push_back(&row);
@@ -202,6 +204,12 @@ class Collector {
     });
     std::sort(view.ops.begin(), view.ops.end(), [](const auto* a, const auto* b) {
       return std::tie(a->step, a->rank, a->op) < std::tie(b->step, b->rank, b->op);
+    });
+    std::sort(view.devices.begin(), view.devices.end(), [](const auto* a, const auto* b) {
+      return std::tie(a->rank, a->device) < std::tie(b->rank, b->device);
+    });
+    std::stable_sort(view.health.begin(), view.health.end(), [](const auto* a, const auto* b) {
+      return std::tie(a->rank, a->device, a->end_ns) < std::tie(b->rank, b->device, b->end_ns);
     });
     find_groups(view);
   }
@@ -272,6 +280,32 @@ std::optional<std::int64_t> LaunchView::to_utc_ns(std::uint32_t rank, std::int64
   if (offset == utc_offset_ns.end())
     return std::nullopt;
   return local_ns + offset->second;
+}
+
+const record::DeviceRow* LaunchView::device_of(std::uint32_t rank) const {
+  const record::DeviceRow* processors = nullptr;
+  for (const record::DeviceRow* device : devices) {
+    if (device->kind == "gpu" && device->rank == rank)
+      return device;
+    if (device->kind == "cpu" && !host_of(rank).empty() && host_of(device->rank) == host_of(rank))
+      processors = device;
+  }
+  // A rank on a card that nobody watches does not compute on the processors.
+  const bool on_card = rank < ranks.size() && ranks[rank] != nullptr && !ranks[rank]->gpu.empty();
+  return on_card ? nullptr : processors;
+}
+
+std::span<const record::HealthRow* const> LaunchView::health_of(const record::DeviceRow& device) const {
+  const auto key = std::tie(device.rank, device.device);
+  const auto begin = std::lower_bound(health.begin(), health.end(), key,
+                                      [](const record::HealthRow* row, const auto& value) {
+                                        return std::tie(row->rank, row->device) < value;
+                                      });
+  const auto past =
+      std::upper_bound(begin, health.end(), key, [](const auto& value, const record::HealthRow* row) {
+        return value < std::tie(row->rank, row->device);
+      });
+  return {begin, past};
 }
 
 LaunchView view_of(const record::Evidence& evidence, std::uint32_t leg) {

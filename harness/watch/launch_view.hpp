@@ -32,7 +32,9 @@ struct LaunchView {
   std::vector<const record::FailureRow*> failures;
   std::vector<const record::CheckpointRow*> checkpoints;
   std::vector<const record::ProbeRow*> probes;
-  std::map<std::string, GroupParts> groups;  ///< of every group that the graph names
+  std::vector<const record::DeviceRow*> devices;  ///< by rank and device
+  std::vector<const record::HealthRow*> health;   ///< by rank, device and time
+  std::map<std::string, GroupParts> groups;       ///< of every group that the graph names
   /// UTC = monotonic clock + this, by host, where the evidence tells it.
   std::map<std::string, std::int64_t> utc_offset_ns;
 
@@ -52,6 +54,10 @@ struct LaunchView {
   /// Name of the op in the graph, or its number.
   [[nodiscard]] std::string op_name(std::uint32_t op) const;
   [[nodiscard]] std::optional<std::int64_t> to_utc_ns(std::uint32_t rank, std::int64_t local_ns) const;
+  /// What the rank computes on: its card, or the processors of its host. nullptr when nobody watches it.
+  [[nodiscard]] const record::DeviceRow* device_of(std::uint32_t rank) const;
+  /// Health of one device, in order of time.
+  [[nodiscard]] std::span<const record::HealthRow* const> health_of(const record::DeviceRow& device) const;
 };
 
 /// Key of the fact that ties a host's CLOCK_MONOTONIC to UTC: a whole number of ns.

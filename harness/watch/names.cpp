@@ -83,6 +83,22 @@ Place place_of(const LaunchView& view, std::span<const std::uint32_t> ascending,
   return {Scope::several, rank_list(ranks)};
 }
 
+std::string device_name(const LaunchView& view, const record::DeviceRow* device) {
+  if (device == nullptr)
+    return {};
+  const std::string& host = view.host_of(device->rank);
+  if (device->kind == "cpu")
+    return fmt::format("processors{}{}", host.empty() ? "" : " of host " + host,
+                       device->name.empty() ? "" : " (" + device->name + ")");
+  std::string text = "card";
+  if (!device->name.empty())
+    text += " " + device->name;
+  if (!device->serial.empty())
+    return text + ", serial " + device->serial;
+  // Without a serial number the card can be told from others by where it sits.
+  return device->uuid.empty() ? text + ", " + device->pci_bus : text + ", " + device->uuid;
+}
+
 std::string between(std::vector<std::string> sites) {
   std::sort(sites.begin(), sites.end());
   return join(sites, sites.size() == 2 ? " - " : ", ");

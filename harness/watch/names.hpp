@@ -27,6 +27,9 @@ struct Place {
 [[nodiscard]] Place place_of(const LaunchView& view, std::span<const std::uint32_t> ascending,
                              bool whole_hosts = false);
 
+/// `card NVIDIA H200, serial 1650123`; `processors of host b2 (Xeon 8481C)`; empty for nullptr.
+[[nodiscard]] std::string device_name(const LaunchView& view, const record::DeviceRow* device);
+
 /// `A - B`, the lesser name first; of more than two sites `A, B, C`.
 [[nodiscard]] std::string between(std::vector<std::string> sites);
 /// `A -> B`

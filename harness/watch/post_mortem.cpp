@@ -145,7 +145,8 @@ class Examiner {
   [[nodiscard]] std::int64_t known_utc_ns() const {
     std::int64_t earliest = 0;
     for (const record::FailureRow* row : view_.failures) {
-      if (row->rank >= 0 && row->utc_ns > 0 && (row->kind == "deadline" || row->kind == "transport"))
+      const bool gave_up = row->kind == "deadline" || row->kind == "transport" || row->kind == "device";
+      if (row->rank >= 0 && row->utc_ns > 0 && gave_up)
         earliest = earliest == 0 ? row->utc_ns : std::min(earliest, row->utc_ns);
     }
     if (earliest == 0)

@@ -15,6 +15,7 @@ enum class RankExit : int {
   deadline = 40,         ///< a phase or a communication passed its deadline
   transport_error = 41,  ///< the transport reported an error
   checkpoint = 42,       ///< a checkpoint could not be saved
+  device = 43,           ///< the GPU, or what computes in its place, failed
 };
 
 /// A phase that took longer than it may.

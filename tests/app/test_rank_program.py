@@ -147,6 +147,22 @@ class RankProgram(unittest.TestCase):
         with h5py.File(self.run_file(), "r") as run:
             self.assertEqual(list(run["ranks"]["site"]), [b"A", b"A", b"B", b"B"])
 
+    def test_all_reduces_between_sites_in_phases(self):
+        done = self.run_ranks(4, *QUICK, "--set", "fabric.all_reduce=hierarchical")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.check_evidence(4, ALL_STEPS)
+        with h5py.File(self.run_file(), "r") as run:
+            self.assertEqual(set(run["ranks"]["fabric"]), {b"mpi, hierarchical"})
+            facts = {row["key"]: row["value"] for row in run["provenance"]}
+            self.assertRegex(facts[b"fabric.hierarchical"].decode(), r"^[1-9][0-9]* all-reduces in ")
+            self.assertNotIn(b"fabric.left_flat", facts)
+
+    @unittest.skipIf(os.path.exists("/dev/nvidia0"), "this machine has a GPU")
+    def test_a_fabric_that_needs_a_gpu_is_refused_without_one(self):
+        for backend in "nccl", "host-staged", "cuda-aware":
+            done = self.run_ranks(4, *QUICK, "--set", f"fabric.backend={backend}")
+            self.refused(done, "the plan needs a GPU, and this rank sees none")
+
     def refused(self, done, *words, code=2):
         self.assertEqual(done.returncode, code, done.stdout + done.stderr)
         lines = [line for line in done.stderr.splitlines() if "error: " in line]

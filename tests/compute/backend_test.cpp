@@ -5,6 +5,7 @@
 
 #include <gmock/gmock.h>
 
+#include "harness/compute/cuda_backend.hpp"
 #include "harness/core/error.hpp"
 #include "tests/compute/small_graph.hpp"
 #include "tests/compute/temporary_folder.hpp"
@@ -51,16 +52,40 @@ TEST(MakeComputeBackend, CpuWithTheKernelThatWasMeasuredFastest) {
   setup.backend->run(graph.ops[0], buffers, 0);
 }
 
-TEST(MakeComputeBackend, CudaIsRefusedWithAWayOut) {
+TEST(MakeComputeBackend, CudaWhereThereIsNoneIsRefusedWithAWayOut) {
+  if (why_no_cuda(0).empty())
+    GTEST_SKIP() << "this machine has a GPU";
   plan::Compute compute;
   compute.backend = plan::ComputeBackend::cuda;
   try {
     static_cast<void>(make_compute_backend(compute, product_graph(gemm_of(4, 4, 4))));
     FAIL() << "accepted";
   } catch (const InputError& error) {
-    EXPECT_THAT(error.what(), HasSubstr("not available in this version"));
+    EXPECT_THAT(error.what(), HasSubstr("cannot be used here (" + why_no_cuda(0)));
     EXPECT_THAT(error.what(), HasSubstr("use \"cpu\" or \"paced\""));
   }
+}
+
+TEST(MakeComputeBackend, CudaMultipliesWhereThereIsAGpu) {
+  if (const std::string reason = why_no_cuda(0); !reason.empty())
+    GTEST_SKIP() << reason;
+  plan::Compute compute;
+  compute.backend = plan::ComputeBackend::cuda;
+  const testing::TemporaryFolder cache;
+  ::setenv("XDG_CACHE_HOME", cache.path().c_str(), 1);
+  const step::StepGraph graph = product_graph(gemm_of(512, 256, 128));
+  const ComputeSetup setup = make_compute_backend(compute, graph);
+  step::BufferSet buffers(graph, setup.backend->buffers_needed(), RankId{0}, setup.backend->memory());
+  setup.backend->prepare(buffers);
+  step::ComputeQueue& queue = *setup.backend->queue();
+  queue.begin_step();
+  const std::vector<OpId> ops = {OpId{0}};
+  queue.submit(ops, buffers);
+  while (queue.completed() < 1) {
+  }
+  EXPECT_GT(queue.times()[0].end_ns, queue.times()[0].begin_ns);
+  EXPECT_TRUE(setup.backend->check_products(0, buffers).empty());
+  EXPECT_GT(setup.facts.peak_gflops, 0.0);
 }
 
 TEST(MakeComputeBackend, AnUnknownKernelIsRefused) {

@@ -24,6 +24,10 @@ class HundredNs final : public step::ComputeBackend {
   [[nodiscard]] step::BufferSet::Need buffers_needed() const override {
     return step::BufferSet::Need::communicated;
   }
+  [[nodiscard]] std::vector<step::WrongProduct> check_products(std::uint32_t step,
+                                                               step::BufferSet& /*buffers*/) override {
+    return {{OpId{step}, 1, 0, 1.0, 2.0, 0.1}};
+  }
 
  private:
   std::int64_t& now_ns_;
@@ -47,6 +51,10 @@ TEST_F(SlowedBackendTest, IsTheBackendItselfUntilAFactorIsSet) {
   EXPECT_EQ(slowed_.name(), "hundred");
   EXPECT_EQ(slowed_.busy_threads(), 3);
   EXPECT_EQ(slowed_.buffers_needed(), step::BufferSet::Need::communicated);
+  EXPECT_EQ(&slowed_.memory(), &inner_.memory());
+  const auto wrong = slowed_.check_products(7, buffers_);
+  ASSERT_EQ(wrong.size(), 1U) << "its products are checked all the same";
+  EXPECT_EQ(wrong[0].op, OpId{7});
 }
 
 TEST_F(SlowedBackendTest, StretchesEachOpAndNotTheWaitBeforeIt) {

@@ -25,6 +25,14 @@ TEST(CpuSet, Joins) {
   EXPECT_EQ(set.size(), 3U);
 }
 
+TEST(CpuSet, Intersects) {
+  const CpuSet set = *CpuSet::parse("0-3,8");
+  EXPECT_EQ(set.common(*CpuSet::parse("2-9")).text(), "2-3,8");
+  EXPECT_TRUE(set.common(*CpuSet::parse("4-7")).empty());
+  EXPECT_TRUE(CpuSet{}.empty());
+  EXPECT_FALSE(set.empty());
+}
+
 TEST(CpuSet, KnowsThisThread) {
   EXPECT_EQ(CpuSet::of_this_thread().size(), usable_cpus());
 }

@@ -61,6 +61,12 @@ class CommGraph {
     return comm;
   }
 
+  /// As if the ranks of both groups were at several sites.
+  void set_spans_sites() {
+    for (step::Group& group : graph_.groups)
+      group.spans_sites = true;
+  }
+
   [[nodiscard]] const step::StepGraph& graph() const { return graph_; }
   [[nodiscard]] const std::vector<RankId>& part(GroupId group, RankId self) const {
     return step::part_of(graph_.group(group), self);

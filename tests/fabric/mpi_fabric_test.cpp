@@ -8,8 +8,10 @@
 #include <gtest/gtest.h>
 
 #include "harness/core/error.hpp"
+#include "harness/cuda/device.hpp"
 #include "harness/fabric/make_fabric.hpp"
 #include "tests/fabric/fabric_fixture.hpp"
+#include "tests/fabric/known_results.hpp"
 
 namespace lockstep::fabric {
 namespace {
@@ -19,59 +21,6 @@ using step::Comm;
 using step::CommKind;
 using step::CommState;
 using step::Dtype;
-
-// Small enough that a sum over all ranks is exact in f32.
-double input(RankId rank, std::uint64_t element) {
-  return 1000.0 * (rank.value() + 1) + static_cast<double>(element);
-}
-
-double read(BufferSet& buffers, const step::StepGraph& graph, const Comm& comm, std::uint64_t element) {
-  const std::byte* data = buffers.at(graph, comm.to);
-  return comm.dtype == Dtype::f32 ? static_cast<double>(reinterpret_cast<const float*>(data)[element])
-                                  : reinterpret_cast<const double*>(data)[element];
-}
-
-void write_input(BufferSet& buffers, const step::StepGraph& graph, const Comm& comm, RankId self) {
-  std::byte* data = buffers.at(graph, comm.from);
-  const std::uint64_t elements = graph.buffer(comm.from.buffer).elements;
-  for (std::uint64_t i = 0; i < elements; ++i) {
-    if (comm.dtype == Dtype::f32)
-      reinterpret_cast<float*>(data)[i] = static_cast<float>(input(self, i));
-    else
-      reinterpret_cast<double*>(data)[i] = input(self, i);
-  }
-}
-
-/// What the definition of the operation says about one element of the result, worked out rank by rank.
-double expected(const Comm& comm, const std::vector<RankId>& part, RankId self, std::uint64_t element) {
-  const std::uint64_t n = part.size();
-  const std::uint64_t block = comm.elements / n;
-  std::uint64_t position = 0;
-  while (part[position] != self)
-    ++position;
-  double sum = 0.0;
-  switch (comm.kind) {
-    case CommKind::all_reduce:
-      for (const RankId rank : part)
-        sum += input(rank, element);
-      return sum;
-    case CommKind::reduce_scatter:
-      for (const RankId rank : part)
-        sum += input(rank, position * block + element);
-      return sum;
-    case CommKind::all_gather:
-      return input(part[element / block], element % block);
-    case CommKind::broadcast:
-      return input(part[0], element);
-    case CommKind::all_to_all:
-      return input(part[element / block], position * block + element % block);
-    case CommKind::send_recv:
-      return input(part[(position + n - 1) % n], element);
-    case CommKind::barrier:
-      break;
-  }
-  return 0.0;
-}
 
 void expect_result(BufferSet& buffers, const CommGraph& graph, const Comm& comm) {
   const RankId self = own_rank();
@@ -223,18 +172,26 @@ TEST(MpiFabric, RefusesWhatItCannotSend) {
   EXPECT_THROW(MpiFabric(large.graph(), world, {}), InputError);
 }
 
-TEST(MakeFabric, ChoosesByThePlanAndRefusesWhatIsNotThere) {
+TEST(MakeFabric, ChoosesByThePlanAndSaysWhatIsNotThere) {
   const mpi::Communicator world = mpi::Communicator::world();
   CommGraph graph(world.size());
   graph.add(CommKind::all_reduce, CommGraph::kWorld, Dtype::f32, 8, 1);
+  const step::RankLayout sites{{static_cast<std::uint32_t>(world.size())}};
   plan::Fabric wanted;
-  EXPECT_EQ(make_fabric(wanted, graph.graph(), world, kTestDeadlineS)->name(), "mpi");
-  wanted.backend = plan::FabricBackend::nccl;
-  try {
-    static_cast<void>(make_fabric(wanted, graph.graph(), world, kTestDeadlineS));
-    FAIL() << "nccl was accepted";
-  } catch (const InputError& error) {
-    EXPECT_THAT(error.what(), testing::HasSubstr("\"nccl\" is not available in this version; use"));
+  const HierarchyPlan layout = lay_out(wanted, graph.graph(), sites);
+  const FabricNeeds needs{.layout = layout,
+                          .leg = world,
+                          .memory = step::host_memory(),
+                          .machine = "here",
+                          .deadline_s = kTestDeadlineS};
+  EXPECT_EQ(make_fabric(wanted, needs)->name(), "mpi");
+  if (cuda::detect().state == cuda::DeviceState::ready)
+    GTEST_SKIP() << "this machine has a GPU";
+  // Whatever is missing, all ranks say so and none hangs.
+  for (const plan::FabricBackend backend :
+       {plan::FabricBackend::nccl, plan::FabricBackend::host_staged, plan::FabricBackend::cuda_aware}) {
+    wanted.backend = backend;
+    EXPECT_THROW(static_cast<void>(make_fabric(wanted, needs)), std::runtime_error) << to_string(backend);
   }
 }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Holds the source tree to its architecture.
 
-A room includes only itself and rooms above it; mpi.h, hdf5.h and the CUDA family each stay in one room; the
+A room includes only itself and rooms above it; mpi.h, hdf5.h, hwloc.h and the CUDA family each stay in one room; the
 controller's sources never reach the MPI room. Usage: layers.py ROOT. Exit 1 and one line per finding.
 """
 import pathlib
@@ -13,7 +13,7 @@ ROWS = [
     ["harness/core"],
     ["harness/stats"],
     ["harness/plan"],
-    ["harness/mpi", "harness/hdf5", "harness/cuda"],
+    ["harness/mpi", "harness/hdf5", "harness/cuda", "harness/placement"],
     ["harness/topology"],
     ["harness/step"],
     ["harness/compute"],
@@ -32,6 +32,7 @@ WORKLOADS_STEP_HEADERS = {"harness/step/graph.hpp"}
 FOREIGN = {
     "harness/mpi": re.compile(r"^mpi\.h$"),
     "harness/hdf5": re.compile(r"^(hdf5|H5\w*)\.h$"),
+    "harness/placement": re.compile(r"^hwloc(/.*)?\.h$"),
     "harness/cuda": re.compile(r"^(cuda\w*|cublas\w*|nccl\w*|nvml)\.h$"),
 }
 # Rooms that the controller is made of; none of them may need MPI.

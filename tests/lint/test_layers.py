@@ -36,6 +36,9 @@ class Layers(unittest.TestCase):
         self.check("harness/mpi/a.hpp", "<mpi.h>", None)
         self.check("harness/fabric/a.cpp", "<mpi.h>", "harness/mpi only")
         self.check("harness/record/a.cpp", "<hdf5.h>", "harness/hdf5 only")
+        self.check("harness/topology/a.cpp", "<hwloc.h>", "harness/placement only")
+        self.check("harness/campaign/a.cpp", "<hwloc/helper.h>", "harness/placement only")
+        self.check("harness/placement/a.cpp", "<hwloc.h>", None)
         self.check("harness/compute/a.cpp", "<cublasLt.h>", "harness/cuda only")
         self.check("harness/fabric/a.cpp", "<nccl.h>", "harness/cuda only")
 

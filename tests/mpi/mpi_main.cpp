@@ -65,7 +65,9 @@ int run(int argc, char** argv) {
   // A result without failed tests is a failure outside them, such as in an environment's set-up.
   const std::int64_t failed =
       tests->failed_test_count() > 0 ? tests->failed_test_count() : (result != 0 ? 1 : 0);
-  const std::int64_t ran = tests->successful_test_count() + tests->failed_test_count();
+  // One that is skipped for want of a GPU was found and said why.
+  const std::int64_t ran =
+      tests->successful_test_count() + tests->failed_test_count() + tests->skipped_test_count();
   const std::int64_t all_failed = mpi::all_reduce(ours, failed, mpi::Reduction::sum, kDeadlineS);
   const std::int64_t least_ran = mpi::all_reduce(ours, ran, mpi::Reduction::min, kDeadlineS);
 

@@ -435,6 +435,65 @@ TEST(BadPlans, Paced) {
   });
 }
 
+TEST(BadPlans, FabricsThatCannotSendWhatIsComputed) {
+  expect_messages({
+      {&kByHost, "[run]", "[compute]\nbackend = \"cuda\"\n[run]",
+       "plan.toml:14: fabric.backend is \"mpi\" and compute.backend is \"cuda\" (MPI from host memory cannot "
+       "send "
+       "what lies on GPUs); set fabric.backend = \"nccl\", or \"host-staged\" to go through host memory"},
+      {&kByHost, "[run]", "[fabric]\nbackend = \"host-staged\"\n[run]",
+       "plan.toml:14: fabric.backend is \"host-staged\" and compute.backend is \"cpu\" (it sends what lies "
+       "on "
+       "GPUs); set fabric.backend = \"mpi\""},
+      {&kByHost, "[run]", "[fabric]\nbackend = \"rccl\"\n[run]",
+       "plan.toml:14: fabric.backend is 'rccl' (it must be one of \"mpi\", \"nccl\", \"cuda-aware\", "
+       "\"host-staged\"); did you mean \"nccl\"?"},
+      {&kByHost, "[run]", "[fabric]\nall_reduce = \"flatt\"\n[run]",
+       "plan.toml:14: fabric.all_reduce is 'flatt' (it must be one of \"flat\", \"hierarchical\"); did you "
+       "mean \"flat\"?"},
+  });
+}
+
+TEST(BadPlans, DtypesThatNoBackendMultiplies) {
+  expect_messages({
+      {&kByHost, "[workload]", "[workload]\ndtype = \"f64\"",
+       "plan.toml:11: workload.dtype is 'f64' (it must be one of \"f32\", \"tf32\", \"bf16\", \"f16\", "
+       "\"fp8\"); did you mean \"f32\"?"},
+      {&kByHost, "[workload]", "[workload]\ndtype = \"bf16\"",
+       "plan.toml:11: workload.dtype is \"bf16\" and compute.backend \"cpu\" (the cpu backend multiplies in "
+       "f32 "
+       "only); set workload.dtype = \"f32\", or use \"cuda\" or \"paced\""},
+      {&kByHost, "[workload]",
+       "[compute]\nbackend = \"cuda\"\n[workload]\ndtype = \"bf16\"\ntensor_parallel = 2",
+       "plan.toml:13: workload.dtype is \"bf16\", workload.tensor_parallel 2 and fabric.backend \"mpi\" "
+       "(tensor-parallel ranks add up 16-bit activations, and MPI has no sum of those); set fabric.backend = "
+       "\"nccl\", or workload.tensor_parallel = 1"},
+      {&kByHost, "[workload]",
+       "[compute]\nbackend = \"cuda\"\n[fabric]\nbackend = \"host-staged\"\n[workload]\ndtype = \"bf16\"\n"
+       "tensor_parallel = 2",
+       "plan.toml:15: workload.dtype is \"bf16\", workload.tensor_parallel 2 and fabric.backend "
+       "\"host-staged\" (tensor-parallel ranks add up 16-bit activations, and MPI has no sum of those); set "
+       "fabric.backend = \"nccl\", or workload.tensor_parallel = 1"},
+      {&kColocated, "sequence_length = 64", "sequence_length = 72\ndtype = \"fp8\"",
+       "plan.toml:12: workload.dtype is \"fp8\" and tokens in a micro-batch is 72 (tensor cores take fp8 in "
+       "multiples "
+       "of 16); change the shape, or use \"bf16\""},
+  });
+}
+
+TEST(Dtypes, CombinationsThatABackendRunsAreAccepted) {
+  for (const char* dtype : {"f32", "tf32", "bf16", "f16", "fp8"}) {
+    const std::string text = edited(kColocated, "sequence_length = 64",
+                                    std::string("sequence_length = 64\ndtype = \"") + dtype + "\"");
+    EXPECT_STREQ(to_string(parse_plan(text, "plan.toml").workload.dtype), dtype);
+    const std::string cuda = edited(text, "backend = \"paced\"", "backend = \"cuda\"\ngraphs = \"off\"") +
+                             "[fabric]\nbackend = \"nccl\"\n";
+    const Plan plan = parse_plan(cuda, "plan.toml");
+    EXPECT_EQ(plan.compute.backend, ComputeBackend::cuda);
+    EXPECT_EQ(plan.compute.graphs, GraphCapture::off);
+  }
+}
+
 TEST(BadPlans, VerdictsThatCouldOnlyBeInconclusive) {
   expect_messages({
       {&kByHost, "steps = 100", "steps = 99",

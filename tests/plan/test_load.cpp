@@ -40,6 +40,7 @@ kind = "baseline"
 sites = ["A"]
 [workload]
 kind = "transformer"
+dtype = "bf16"
 sequence_length = 128
 sequences = 3
 micro_batches = 4
@@ -58,11 +59,16 @@ gated_mlp = false
 [compute]
 backend = "cuda"
 kernel = "openblas:SkylakeX"
+graphs = "on"
 paced_gflops = 12
 paced_memory_gbps = 0.5
 [fabric]
 backend = "nccl"
 progress = "spin"
+all_reduce = "hierarchical"
+piece_mib = 8
+nccl_ctas = 4
+share_gpu = true
 [links]
 lan_latency_s = 1e-6
 lan_gbps = 50
@@ -96,6 +102,8 @@ checkpoint_folder = "/scratch"
 checkpoint_bytes_per_parameter = 16
 [probes]
 per_second = 8
+[health]
+per_second = 0.5
 [[drill]]
 kind = "degrade"
 between = ["B", "A"]
@@ -128,6 +136,7 @@ exposed_wan_max = 0.2
 site_contribution_min = 0.3
 effective_time_min = 0.4
 clock_bound_max = 0.6
+rate_drift_max = 0.35
 low_communication_min = 0.5
 low_communication_inner_steps = 7
 )",
@@ -140,16 +149,24 @@ low_communication_inner_steps = 7
   expected.legs = {{"both", LegKind::joint, {SiteId(1), SiteId(0)}},
                    {"B-alone", LegKind::baseline, {SiteId(1)}},
                    {"A-alone", LegKind::baseline, {SiteId(0)}}};
-  expected.workload = {"transformer", {"inline", 2, 64, 96, 4, 2, 16, 100, false}, 128, 3, 4, 2, 5000000000U,
+  expected.workload = {"transformer",
+                       {"inline", 2, 64, 96, 4, 2, 16, 100, false},
+                       WorkloadDtype::bf16,
+                       128,
+                       3,
+                       4,
+                       2,
+                       5000000000U,
                        false};
-  expected.compute = {ComputeBackend::cuda, "openblas:SkylakeX", 12.0, 0.5};
-  expected.fabric = {FabricBackend::nccl, Progress::spin};
+  expected.compute = {ComputeBackend::cuda, "openblas:SkylakeX", GraphCapture::on, 12.0, 0.5};
+  expected.fabric = {FabricBackend::nccl, Progress::spin, AllReduce::hierarchical, 8, 4, true};
   expected.links = {1e-6, 50.0, 0.005, 12.5};
   expected.run = {70, 0, 3, 9};
   expected.validation = {1.0, 17};
   expected.deadlines = {1.5, 2.0, 2.5, 2.75, 3.0, 3.5, 7.0, 1.0, 5.0, 4.0};
   expected.recovery = {RestartPolicy::spare, 7, 0.5, 20, "/scratch", 16.0};
   expected.probes = {8.0};
+  expected.health = {0.5};
   Drill degrade;
   degrade.kind = DrillKind::degrade;
   degrade.leg = "both";
@@ -168,7 +185,7 @@ low_communication_inner_steps = 7
   expected.mpi.mpirun_args = {"--bind-to", "core"};
   expected.mpi.mca = {
       {"btl_tcp_if_include", "eth0"}, {"btl_tcp_eager_limit", "8388608"}, {"mpi_yield_when_idle", "1"}};
-  expected.criteria = {Grade::a_plus, 0.9, 210, 0.9, 0.8, 0.7, 3.0, 2.0, 0.2, 0.3, 0.4, 0.6, 0.5, 7};
+  expected.criteria = {Grade::a_plus, 0.9, 210, 0.9, 0.8, 0.7, 3.0, 2.0, 0.2, 0.3, 0.4, 0.6, 0.35, 0.5, 7};
   EXPECT_EQ(plan, expected);
 }
 

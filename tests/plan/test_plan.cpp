@@ -39,6 +39,10 @@ TEST(RehearsalReasons, NameWhatIsNotReal) {
               ElementsAre(HasSubstr("paced"), HasSubstr("colocated")));
   const std::string cpu = edited(kColocated, "\"paced\"", "\"cpu\"");
   EXPECT_THAT(rehearsal_reasons(parse_plan(cpu, "plan.toml")), ElementsAre(HasSubstr("colocated")));
+  const std::string shared =
+      edited(kByHost, "[run]",
+             "[compute]\nbackend = \"cuda\"\n[fabric]\nbackend = \"nccl\"\nshare_gpu = true\n[run]");
+  EXPECT_THAT(rehearsal_reasons(parse_plan(shared, "plan.toml")), ElementsAre(HasSubstr("shared a GPU")));
 }
 
 TEST(ChangedCriteria, AreThoseThatDifferFromTheDefaults) {
@@ -64,6 +68,10 @@ TEST(ToString, SaysWhatAPlanAndACertificateSay) {
   EXPECT_STREQ(to_string(ComputeBackend::cuda), "cuda");
   EXPECT_STREQ(to_string(FabricBackend::mpi), "mpi");
   EXPECT_STREQ(to_string(FabricBackend::nccl), "nccl");
+  EXPECT_STREQ(to_string(FabricBackend::cuda_aware), "cuda-aware");
+  EXPECT_STREQ(to_string(FabricBackend::host_staged), "host-staged");
+  EXPECT_STREQ(to_string(AllReduce::flat), "flat");
+  EXPECT_STREQ(to_string(AllReduce::hierarchical), "hierarchical");
   EXPECT_STREQ(to_string(Progress::automatic), "auto");
   EXPECT_STREQ(to_string(Progress::spin), "spin");
   EXPECT_STREQ(to_string(Progress::backoff), "backoff");

@@ -84,6 +84,14 @@ RankMeta sample_meta(std::uint32_t rank) {
   meta.parts["world"] = {0, 1, 2};
   meta.parts["pair"] = rank < 2 ? std::vector<std::uint32_t>{0, 1} : std::vector<std::uint32_t>{2};
   meta.provenance.push_back({4, static_cast<std::int32_t>(rank), "kernel.release", "6.1"});
+  DeviceRow device;
+  device.leg = 4;
+  device.rank = rank;
+  device.kind = "gpu";
+  device.name = "H200";
+  device.serial = "16500" + std::to_string(rank);
+  device.power_limit_w = 700.0;
+  meta.devices.push_back(std::move(device));
   return meta;
 }
 

@@ -69,8 +69,8 @@ TEST_F(JournalTest, GivesBackWhatWasStored) {
   EXPECT_TRUE(reader.is_complete());  // the same memory
 }
 
-TEST_F(JournalTest, GivesBackDrillsCheckpointsAndProbes) {
-  const JournalRoom room{.drills = 2, .checkpoints = 1, .probes = 2};
+TEST_F(JournalTest, GivesBackDrillsCheckpointsProbesAndHealth) {
+  const JournalRoom room{.drills = 2, .checkpoints = 1, .probes = 2, .health = 1};
   Journal journal = Journal::create(path("j"), sample_meta(0), 10, 2, kSampleOps, kSampleComms, room);
   DrillRow drill{4, 1, "kill", "rank 0", 7, 1000, 0, "SIGKILL to itself"};
   const auto place = journal.add_drill(drill);
@@ -82,11 +82,20 @@ TEST_F(JournalTest, GivesBackDrillsCheckpointsAndProbes) {
   journal.add_checkpoint(checkpoint);
   const ProbeRow probe{4, 0, 2, 100, 200, 4, 1, 30, 40, 50};
   journal.add_probe(probe);
+  HealthRow health;
+  health.leg = 4;
+  health.end_ns = 500;
+  health.readings = 3;
+  health.throttle = 64;
+  health.temperature_c = 91.5;
+  journal.add_health(health);
   journal.where().allowed_ns.store(77);
   const JournalReader reader = read();
   EXPECT_EQ(reader.drills(), std::vector{drill});
   EXPECT_EQ(reader.checkpoints(), std::vector{checkpoint});
   EXPECT_EQ(reader.probes(), std::vector{probe});
+  EXPECT_EQ(reader.health(), std::vector{health});
+  EXPECT_EQ(reader.meta().devices, sample_meta(0).devices);
   EXPECT_EQ(reader.allowed_ns(), 77);
   EXPECT_EQ(reader.dropped_others(), 0U);
 
@@ -97,6 +106,9 @@ TEST_F(JournalTest, GivesBackDrillsCheckpointsAndProbes) {
     journal.add_probe(probe);
   EXPECT_EQ(reader.dropped_probes(), 2U);
   EXPECT_EQ(reader.dropped_others(), 2U);
+  journal.add_health(health);
+  EXPECT_EQ(reader.dropped_others(), 3U);
+  EXPECT_EQ(reader.health().size(), 1U);
   EXPECT_EQ(reader.checkpoints().size(), 1U);
   EXPECT_EQ(reader.probes().size(), 2U);
 }

@@ -26,7 +26,8 @@ class MergeTest : public RecordTest {
   Journal& start(std::uint32_t rank) { return start(rank, sample_meta(rank)); }
   Journal& start(std::uint32_t rank, const RankMeta& meta) {
     const std::string file = path("journals/" + journal_file_name(rank));
-    return journals_.emplace(rank, Journal::create(file, meta, 30, 2, kSampleOps, kSampleComms))
+    const JournalRoom room{.health = 4};
+    return journals_.emplace(rank, Journal::create(file, meta, 30, 2, kSampleOps, kSampleComms, room))
         .first->second;
   }
   void start_all() {
@@ -84,6 +85,12 @@ TEST_F(MergeTest, BringsAllOfACompleteLaunch) {
   static_cast<void>(journals_.at(1).add_drill(drill));
   journals_.at(1).add_checkpoint(checkpoint);
   journals_.at(1).add_probe(probe);
+  HealthRow health;
+  health.leg = 4;
+  health.rank = 1;
+  health.readings = 2;
+  health.ecc_uncorrected = 1;
+  journals_.at(1).add_health(health);
   EXPECT_EQ(merger().poll(), 4U);
   complete_all();
   const LegEndRow end = finish();
@@ -102,6 +109,9 @@ TEST_F(MergeTest, BringsAllOfACompleteLaunch) {
   EXPECT_EQ(evidence_.drills, std::vector{drill});
   EXPECT_EQ(evidence_.checkpoints, std::vector{checkpoint});
   EXPECT_EQ(evidence_.probes, std::vector{probe});
+  EXPECT_EQ(evidence_.health, std::vector{health});
+  ASSERT_EQ(evidence_.devices.size(), 3U);
+  EXPECT_EQ(evidence_.devices[2], sample_meta(2).devices.front());
   EXPECT_TRUE(evidence_.failures.empty());
   EXPECT_TRUE(evidence_.stalls.empty());
   ASSERT_EQ(evidence_.ranks.size(), 3U);

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <atomic>
 #include <mutex>
+#include <stdexcept>
 #include <thread>
 #include <vector>
 
@@ -362,6 +363,214 @@ TEST_P(ExecutorTest, ChecksDataInItsShareOfTheSteps) {
   EXPECT_EQ(memory.steps[5].flags, kStepWarmup | kStepValidated | kStepCorrupt);
 }
 
+/// A backend that takes ops ahead of time. They end when the test says so.
+class QueuedCompute final : public ComputeBackend, public ComputeQueue {
+ public:
+  explicit QueuedCompute(const StepGraph& graph) : graph_(graph) {}
+  void run(const Op& op, BufferSet& /*buffers*/, std::int64_t /*ready_ns*/) override {
+    ADD_FAILURE() << op.name << " was not queued";
+  }
+  [[nodiscard]] ComputeQueue* queue() override { return this; }
+  [[nodiscard]] std::string name() const override { return "queued"; }
+  [[nodiscard]] int busy_threads() const override { return 0; }
+  [[nodiscard]] BufferSet::Need buffers_needed() const override { return BufferSet::Need::all; }
+  [[nodiscard]] std::vector<WrongProduct> check_products(std::uint32_t step,
+                                                         BufferSet& /*buffers*/) override {
+    checked_steps.push_back(step);
+    if (check_fails)
+      throw std::runtime_error("the card has fallen off");
+    return wrong;
+  }
+
+  void begin_step() override {
+    ops_.clear();
+    submitted_ns_.clear();
+    times_.clear();
+    done_ = 0;
+    stretches.emplace_back();
+  }
+  void submit(std::span<const OpId> ops, BufferSet& /*buffers*/) override {
+    std::string names;
+    for (const OpId op : ops) {
+      ops_.push_back(op);
+      submitted_ns_.push_back(monotonic_ns());
+      names += (names.empty() ? "" : " ") + graph_.op(op).name;
+    }
+    stretches.back().push_back(names);
+    if (fails_at == stretches.back().size())
+      throw std::runtime_error("launch failure");
+  }
+  [[nodiscard]] std::size_t completed() override {
+    while (done_ < ops_.size() && (!may_end || may_end(graph_.op(ops_[done_])))) {
+      const std::int64_t free_ns = times_.empty() ? 0 : times_.back().end_ns;
+      times_.push_back({std::max(submitted_ns_[done_], free_ns), monotonic_ns()});
+      if (ends_too_late)
+        times_.back().end_ns += 10'000'000'000;
+      ++done_;
+    }
+    return done_;
+  }
+  [[nodiscard]] std::span<const OpTimes> times() override { return times_; }
+
+  std::function<bool(const Op&)> may_end;
+  std::vector<std::vector<std::string>> stretches;  // of each step
+  std::size_t fails_at = 0;
+  bool ends_too_late = false;
+  bool check_fails = false;
+  std::vector<WrongProduct> wrong;
+  std::vector<std::uint32_t> checked_steps;
+
+ private:
+  const StepGraph& graph_;
+  std::vector<OpId> ops_;
+  std::vector<std::int64_t> submitted_ns_;
+  std::vector<OpTimes> times_;
+  std::size_t done_ = 0;
+};
+
+TEST_P(ExecutorTest, GivesAQueueWholeStretchesAndKeepsDependencies) {
+  SmallGraph small({{2}});
+  const OpId a = small.gemm("a");
+  const OpId reduce_a = small.all_reduce("reduce_a", {a});
+  const OpId b = small.gemm("b");
+  const OpId reduce_b = small.all_reduce("reduce_b", {b});
+  small.gemm("optimizer", {reduce_a, reduce_b});
+  small.gemm("last");
+  BufferSet buffers(small.graph(), BufferSet::Need::all, RankId{0});
+  RecordingMemory memory(small.graph(), 3, 2);
+  QueuedCompute queued(small.graph());
+  // b ends only after reduce_a has begun, and reduce_a ends only after b has ended.
+  std::atomic<bool> reduce_a_started{false};
+  std::atomic<bool> b_ended{false};
+  queued.may_end = [&](const Op& op) {
+    if (op.name == "a")
+      reduce_a_started = b_ended = false;
+    if (op.name == "b" && !reduce_a_started)
+      return false;
+    b_ended = b_ended || op.name == "b";
+    return true;
+  };
+  fabric_.rule = [&](FabricBackend::Ticket) {
+    reduce_a_started = true;
+    return b_ended ? CommState::done : CommState::pending;
+  };
+  Executor executor(small.graph(), queued, fabric_, buffers, clock_, memory.view, nullptr, options());
+  for (std::uint32_t step = 0; step < 3; ++step) {
+    ASSERT_EQ(executor.run_step(step, 0).status, StepStatus::completed);
+    EXPECT_EQ(queued.stretches[step], (std::vector<std::string>{"a b", "optimizer last"}));
+    const StepStamp& stamp = memory.steps[step];
+    EXPECT_GT(stamp.compute_ns, 0);
+    EXPECT_LE(stamp.compute_ns + stamp.exposed_ns, stamp.end_ns - stamp.begin_ns);
+    std::int64_t before_ns = stamp.begin_ns;
+    for (const std::uint32_t op : {0U, 2U, 4U, 5U}) {
+      const OpStamp& made = memory.view.op(step, op);
+      EXPECT_EQ(made.step, step);
+      EXPECT_GE(made.begin_ns, before_ns);
+      EXPECT_GE(made.end_ns, made.begin_ns);
+      EXPECT_LE(made.end_ns, stamp.end_ns);
+      before_ns = made.end_ns;
+    }
+  }
+  EXPECT_LT(diary_.position("start reduce_a"), diary_.position("start reduce_b"));
+}
+
+TEST_P(ExecutorTest, TheTimeThatAQueueStoodStillIsChargedToWhatItWaitedFor) {
+  SmallGraph small({{2}});
+  const OpId a = small.gemm("a");
+  const OpId reduce = small.all_reduce("reduce", {a});
+  small.gemm("optimizer", {reduce});
+  BufferSet buffers(small.graph(), BufferSet::Need::all, RankId{0});
+  RecordingMemory memory(small.graph(), 1, 1);
+  QueuedCompute queued(small.graph());
+  constexpr std::int64_t kHoldNs = 50'000'000;
+  std::int64_t until_ns = 0;
+  fabric_.rule = [&](FabricBackend::Ticket) {
+    if (until_ns == 0)
+      until_ns = monotonic_ns() + kHoldNs;
+    return monotonic_ns() >= until_ns ? CommState::done : CommState::pending;
+  };
+  Executor executor(small.graph(), queued, fabric_, buffers, clock_, memory.view, nullptr, options());
+  ASSERT_EQ(executor.run_step(0, 0).status, StepStatus::completed);
+  EXPECT_GE(memory.comms[0].exposed_ns, kHoldNs - 1'000'000) << "from the end of a, as the queue measured it";
+  EXPECT_EQ(memory.steps[0].exposed_ns, memory.comms[0].exposed_ns);
+}
+
+TEST_P(ExecutorTest, TimesOfAQueueStayWithinTheStep) {
+  SmallGraph small({{2}});
+  small.gemm("a");
+  BufferSet buffers(small.graph(), BufferSet::Need::all, RankId{0});
+  RecordingMemory memory(small.graph(), 1, 1);
+  QueuedCompute queued(small.graph());
+  queued.ends_too_late = true;  // a device's clock that is wrong
+  Executor executor(small.graph(), queued, fabric_, buffers, clock_, memory.view, nullptr, options());
+  ASSERT_EQ(executor.run_step(0, 0).status, StepStatus::completed);
+  EXPECT_LE(memory.ops[0].end_ns, memory.steps[0].end_ns);
+  EXPECT_LE(memory.steps[0].compute_ns, memory.steps[0].end_ns - memory.steps[0].begin_ns);
+}
+
+TEST_P(ExecutorTest, AComputeBackendThatFailsEndsTheStep) {
+  SmallGraph small({{2}});
+  const OpId a = small.gemm("a");
+  const OpId reduce = small.all_reduce("reduce", {a});
+  const OpId b = small.gemm("b", {reduce});
+  small.all_reduce("never", {b});
+  BufferSet buffers(small.graph(), BufferSet::Need::all, RankId{0});
+  {
+    QueuedCompute queued(small.graph());
+    queued.fails_at = 2;
+    Executor executor(small.graph(), queued, fabric_, buffers, clock_, Recording{}, nullptr, options());
+    const StepResult result = executor.run_step(0, 0);
+    EXPECT_EQ(result.status, StepStatus::compute_error);
+    EXPECT_EQ(result.op, b);
+    EXPECT_EQ(result.message, "launch failure");
+  }
+  compute_.before = [](const Op& op) {
+    if (op.name == "b")
+      throw std::runtime_error("broken");
+  };
+  Executor executor(small.graph(), compute_, fabric_, buffers, clock_, Recording{}, nullptr, options());
+  const StepResult result = executor.run_step(0, 0);
+  EXPECT_EQ(result.status, StepStatus::compute_error);
+  EXPECT_EQ(result.op, b);
+  EXPECT_EQ(result.message, "broken");
+}
+
+TEST_P(ExecutorTest, ChecksProductsInTheStepBeforeOneWhoseDataAreChecked) {
+  SmallGraph small({{2}});
+  small.all_reduce("comm", {small.gemm("a")});
+  BufferSet buffers(small.graph(), BufferSet::Need::all, RankId{0});
+  RecordingMemory memory(small.graph(), 12, 1);
+  QueuedCompute queued(small.graph());
+  ExecutorOptions checked = options();
+  checked.validation_share = 0.25;
+  Executor executor(small.graph(), queued, fabric_, buffers, clock_, memory.view, &validator_, checked);
+  for (std::uint32_t step = 0; step < 8; ++step)
+    EXPECT_TRUE(executor.run_step(step, 0).wrong_products.empty());
+  EXPECT_EQ(queued.checked_steps, (std::vector<std::uint32_t>{3, 7}));
+  queued.wrong = {{OpId{0}, 1, 7, 1.0, 2.0, 0.1}};
+  for (std::uint32_t step = 8; step < 11; ++step)
+    EXPECT_TRUE(executor.run_step(step, 0).wrong_products.empty());
+  const StepResult result = executor.run_step(11, 0);
+  ASSERT_EQ(result.wrong_products.size(), 1U);
+  EXPECT_EQ(result.wrong_products[0].column, 7U);
+  EXPECT_EQ(memory.steps[11].flags, kStepCorrupt);
+}
+
+TEST_P(ExecutorTest, ACheckThatTheCardDoesNotSurviveEndsTheStep) {
+  SmallGraph small({{2}});
+  small.all_reduce("comm", {small.gemm("a")});
+  BufferSet buffers(small.graph(), BufferSet::Need::all, RankId{0});
+  QueuedCompute queued(small.graph());
+  queued.check_fails = true;
+  ExecutorOptions checked = options();
+  checked.validation_share = 0.5;
+  Executor executor(small.graph(), queued, fabric_, buffers, clock_, Recording{}, &validator_, checked);
+  ASSERT_EQ(executor.run_step(0, 0).status, StepStatus::completed);
+  const StepResult result = executor.run_step(1, 0);
+  EXPECT_EQ(result.status, StepStatus::compute_error);
+  EXPECT_EQ(result.message, "the card has fallen off");
+}
+
 INSTANTIATE_TEST_SUITE_P(WaitModes, ExecutorTest, testing::Values(WaitMode::spin, WaitMode::backoff),
                          [](const auto& mode) { return std::string(to_string(mode.param)); });
 
@@ -374,6 +583,10 @@ TEST(ValidatedSteps, AreTheAskedShareEvenlySpread) {
     EXPECT_TRUE(is_validated_step(0, share));
   }
   EXPECT_FALSE(is_validated_step(0, 0.0));
+  EXPECT_FALSE(is_product_checked_step(0, 0.0));
+  EXPECT_FALSE(is_product_checked_step(5, 1.0));
+  EXPECT_TRUE(is_product_checked_step(9, 0.1));
+  EXPECT_FALSE(is_product_checked_step(10, 0.1));
 }
 
 }  // namespace

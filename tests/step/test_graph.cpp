@@ -62,6 +62,43 @@ TEST(Dtype, HasASize) {
   EXPECT_EQ(bytes_of(Dtype::f64), 8U);
   EXPECT_EQ(bytes_of(Dtype::bf16), 2U);
   EXPECT_EQ(bytes_of(Dtype::f16), 2U);
+  EXPECT_EQ(bytes_of(Dtype::e4m3), 1U);
+  EXPECT_EQ(bytes_of(Dtype::e5m2), 1U);
+  EXPECT_STREQ(to_string(Dtype::e5m2), "e5m2");
+}
+
+TEST(StepGraph, AProductsOperandsHaveOneDtypeOrAreBothFp8) {
+  SmallGraph small({{1}});
+  auto& gemm = std::get<Gemm>(small.graph().ops[small.gemm("gemm").value()].work);
+  Buffer& a = small.graph().buffers[0];
+  Buffer& b = small.graph().buffers[1];
+  small.graph().check();
+  b.dtype = Dtype::bf16;
+  EXPECT_DEATH(small.graph().check(), "unequal dtypes");
+  a.dtype = Dtype::bf16;
+  EXPECT_DEATH(small.graph().check(), "unequal dtypes");
+  gemm.dtype = Dtype::bf16;
+  small.graph().check();
+  EXPECT_STREQ(gemm.precision(), "bf16");
+  gemm.math = Gemm::Math::tf32;
+  EXPECT_DEATH(small.graph().check(), "tf32");
+  gemm.math = Gemm::Math::full;
+  a.dtype = gemm.dtype = Dtype::e4m3;
+  b.dtype = Dtype::e5m2;
+  small.graph().check();
+  a.dtype = b.dtype = gemm.dtype = Dtype::f32;
+  gemm.math = Gemm::Math::tf32;
+  small.graph().check();
+  EXPECT_STREQ(gemm.precision(), "tf32");
+}
+
+TEST(StepGraph, AnUpdatesCopyCountsAsTraffic) {
+  Update update;
+  update.elements = 10;
+  EXPECT_EQ(update.bytes(), 280.0);
+  update.copy = BufferRef{};
+  update.copy_bytes = 2;
+  EXPECT_EQ(update.bytes(), 300.0);
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 
 #include "harness/watch/attribution.hpp"
+#include "harness/watch/throttle_bits.hpp"
+#include "tests/watch/synthetic_health.hpp"
 #include "tests/watch/synthetic_launch.hpp"
 
 namespace lockstep::watch {
@@ -494,6 +496,51 @@ TEST(Attribution, ARankAloneNeedsNobodyThatWaits) {
   const StallRow stall = stall_of({work({0}, 0.2)}, {.hosts = {{"A", "a1", 1}}});
   EXPECT_EQ(stall.cause, "slow_compute");
   EXPECT_EQ(stall.culprit, "rank 0 on a1");
+}
+
+/// The one stall of a launch on cards, of which those of these ranks were throttled in that step.
+StallRow stall_on_cards(const Planted& planted, const std::vector<std::uint32_t>& throttled,
+                        std::uint32_t step, std::int64_t bits) {
+  SyntheticLaunch launch;
+  launch.planted = {planted};
+  Evidence evidence = make_launch(launch);
+  tests::add_cards(evidence, 0);
+  for (const std::uint32_t rank : throttled)
+    tests::throttle(evidence, 0, rank, step, step, bits);
+  const std::vector<StallRow> stalls = stalls_of(evidence);
+  EXPECT_THAT(stalls, SizeIs(1));
+  return stalls.empty() ? StallRow{} : stalls.front();
+}
+
+TEST(Attribution, ACardThatWasThrottlingIsWhyItsRankComputedLonger) {
+  const StallRow plain = stall_of({work({4}, 0.2)});
+  const StallRow hot = stall_on_cards(work({4}, 0.2), {4}, kStep, kThrottleHeatHardware);
+  EXPECT_EQ(hot.cause, "slow_compute");
+  EXPECT_EQ(hot.culprit, "rank 4 on b1");
+  EXPECT_GT(hot.confidence, plain.confidence);
+  EXPECT_THAT(hot.why, HasSubstr("its card H200, serial 16504 was throttling: heat (hardware)"));
+}
+
+TEST(Attribution, AThrottleElsewhereOrAtAnotherTimeProvesNothing) {
+  const StallRow plain = stall_of({work({4}, 0.2)});
+  for (const StallRow& stall : {stall_on_cards(work({4}, 0.2), {3}, kStep, kThrottleHeatHardware),
+                                stall_on_cards(work({4}, 0.2), {4}, kStep + 5, kThrottleHeatHardware),
+                                stall_on_cards(work({4}, 0.2), {4}, kStep, kThrottlePowerCap)}) {
+    EXPECT_EQ(stall.confidence, plain.confidence);
+    EXPECT_THAT(stall.why, Not(HasSubstr("throttling")));
+  }
+}
+
+TEST(Attribution, AThrottleDoesNotMakeALinkARank) {
+  const StallRow stall = stall_on_cards(moving(tests::kBucket1, {}, 0.3), {2}, kStep, kThrottlePowerBrake);
+  EXPECT_EQ(stall.cause, "slow_wan");
+  EXPECT_THAT(stall.why, Not(HasSubstr("throttling")));
+}
+
+TEST(Attribution, CardsThatThrottleTogetherAreToldTogether) {
+  const StallRow stall = stall_on_cards(work({4, 5}, 0.2), {4, 5}, kStep, kThrottlePowerBrake);
+  EXPECT_EQ(stall.culprit, "host b1");
+  EXPECT_THAT(stall.why, HasSubstr("2 of 2 were throttling (card H200, serial 16504): power brake"));
 }
 
 }  // namespace

@@ -97,6 +97,18 @@ TEST(Incidents, TheFirstDeathIsTheCauseAndThereIsOneRow) {
   EXPECT_THAT(row.story, HasSubstr("12 completed steps (about"));
 }
 
+TEST(Incidents, AGpuThatFailedIsTheCauseAndNoDeathOfItsRank) {
+  LaunchFacts facts = death_of_rank_4(SIGKILL);
+  facts.ranks[4] = {
+      .kind = RankEndKind::exited, .code = static_cast<int>(RankExit::device), .utc_ns = kDeathUtcNs};
+  Evidence evidence = stuck_rank();
+  add_failure(evidence, 4, "device", "bucket0.gemm of step 12: an illegal memory access", kDeathUtcNs);
+  const IncidentRow row = incident_of(evidence, facts);
+  EXPECT_EQ(row.kind, "device_error");
+  EXPECT_EQ(row.culprit, "rank 4 on b1");
+  EXPECT_GE(row.confidence, 0.9);
+}
+
 TEST(Incidents, SignalsNameTheKindOfDeath) {
   EXPECT_EQ(incident_of(stuck_rank(), death_of_rank_4(SIGSEGV)).kind, "rank_crashed");
   EXPECT_EQ(incident_of(stuck_rank(), death_of_rank_4(SIGBUS)).kind, "rank_crashed");

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <utility>
 
 #include <gtest/gtest.h>
 
@@ -130,6 +131,104 @@ TEST_P(TransformerShapes, GradientsTileTheirBuckets) {
       end = offset + elements;
     }
   }
+}
+
+plan::Workload with_dtype(plan::WorkloadDtype dtype) {
+  plan::Workload workload = workload_of(small_model(true));
+  workload.dtype = dtype;
+  return workload;
+}
+
+const step::Buffer& result_of(const StepGraph& graph, const Gemm& gemm) {
+  return graph.buffer(gemm.c.buffer);
+}
+
+TEST(TransformerDtypes, TheWorkIsTheSameInEveryOne) {
+  const StepGraph f32 = build_transformer(with_dtype(plan::WorkloadDtype::f32), {{2}});
+  for (const plan::WorkloadDtype dtype : {plan::WorkloadDtype::tf32, plan::WorkloadDtype::bf16,
+                                          plan::WorkloadDtype::f16, plan::WorkloadDtype::fp8}) {
+    const StepGraph graph = build_transformer(with_dtype(dtype), {{2}});
+    ASSERT_EQ(graph.ops.size(), f32.ops.size());
+    EXPECT_DOUBLE_EQ(graph.flops(), f32.flops());
+    for (std::size_t i = 0; i < graph.ops.size(); ++i) {
+      EXPECT_EQ(graph.ops[i].name, f32.ops[i].name);
+      EXPECT_EQ(graph.ops[i].after, f32.ops[i].after);
+    }
+  }
+}
+
+TEST(TransformerDtypes, Tf32IsF32ButForTheProducts) {
+  const StepGraph graph = build_transformer(with_dtype(plan::WorkloadDtype::tf32), {{2}});
+  for (const step::Op& op : graph.ops) {
+    if (const auto* gemm = std::get_if<Gemm>(&op.work)) {
+      EXPECT_STREQ(gemm->precision(), "tf32");
+    }
+  }
+  for (const step::Buffer& buffer : graph.buffers)
+    EXPECT_EQ(buffer.dtype, step::Dtype::f32);
+}
+
+TEST(TransformerDtypes, In16BitsGradientsAndTheOptimizerStayWide) {
+  for (const auto& [dtype, narrow] : {std::pair{plan::WorkloadDtype::bf16, step::Dtype::bf16},
+                                      std::pair{plan::WorkloadDtype::f16, step::Dtype::f16}}) {
+    const StepGraph graph = build_transformer(with_dtype(dtype), {{2}});
+    for (const step::Op& op : graph.ops) {
+      if (const auto* gemm = std::get_if<Gemm>(&op.work)) {
+        EXPECT_EQ(gemm->dtype, narrow);
+        const bool gradient = result_of(graph, *gemm).role == step::BufferRole::gradients;
+        EXPECT_EQ(result_of(graph, *gemm).dtype, gradient ? step::Dtype::f32 : narrow) << op.name;
+      } else if (const auto* comm = std::get_if<Comm>(&op.work)) {
+        EXPECT_EQ(comm->dtype, step::Dtype::f32) << op.name;
+      } else {
+        const auto& update = std::get<step::Update>(op.work);
+        EXPECT_EQ(graph.buffer(update.parameters.buffer).dtype, step::Dtype::f32);
+        ASSERT_TRUE(update.copy);
+        EXPECT_EQ(graph.buffer(update.copy->buffer).name, "weights");
+        EXPECT_EQ(update.copy_bytes, 2U);
+      }
+    }
+  }
+}
+
+TEST(TransformerDtypes, TensorParallelSumsAreAsWideAsTheActivations) {
+  plan::Workload workload = with_dtype(plan::WorkloadDtype::bf16);
+  workload.tensor_parallel = 2;
+  const StepGraph graph = build_transformer(workload, {{2}});
+  int sums = 0;
+  for (const OpId id : graph.comm_ops()) {
+    const auto& comm = std::get<Comm>(graph.op(id).work);
+    const bool tensor = graph.group(comm.group).name == "tensor_parallel";
+    sums += tensor ? 1 : 0;
+    EXPECT_EQ(comm.dtype, tensor ? step::Dtype::bf16 : step::Dtype::f32);
+    EXPECT_EQ(graph.buffer(comm.from.buffer).dtype, comm.dtype);
+  }
+  EXPECT_GT(sums, 0);
+}
+
+TEST(TransformerDtypes, InFp8LinearLayersAreFp8AndTheRestIsNot) {
+  const StepGraph graph = build_transformer(with_dtype(plan::WorkloadDtype::fp8), {{2}});
+  for (const step::Op& op : graph.ops) {
+    const auto* gemm = std::get_if<Gemm>(&op.work);
+    if (gemm == nullptr)
+      continue;
+    const step::Dtype a = graph.buffer(gemm->a.buffer).dtype;
+    const step::Dtype b = graph.buffer(gemm->b.buffer).dtype;
+    const bool linear = gemm->batch == 1 && op.name.find("head") == std::string::npos;
+    if (!linear) {
+      EXPECT_EQ(a, step::Dtype::bf16) << op.name;
+      continue;
+    }
+    EXPECT_EQ(gemm->layout, Gemm::Layout::nt) << op.name << ": k contiguous in both";
+    if (op.phase == Phase::forward) {
+      EXPECT_EQ(a, step::Dtype::e4m3) << op.name;
+      EXPECT_EQ(b, step::Dtype::e4m3) << op.name;
+    } else {
+      EXPECT_NE(a == step::Dtype::e5m2, b == step::Dtype::e5m2) << op.name << ": one of them is a gradient";
+    }
+  }
+  const auto& update = std::get<step::Update>(graph.ops.back().work);
+  EXPECT_EQ(graph.buffer(update.copy->buffer).dtype, step::Dtype::e4m3);
+  EXPECT_EQ(update.copy_bytes, 1U);
 }
 
 TEST_P(TransformerShapes, NamesAreUnique) {

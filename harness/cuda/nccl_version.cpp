@@ -1,12 +1,12 @@
-#include <nccl.h>
-
 #include "harness/cuda/libraries.hpp"
+#include "harness/cuda/nccl_api.hpp"
 
 namespace lockstep::cuda {
 
 std::string nccl_version() {
+  const NcclApi* api = nccl_library().api;
   int version = 0;
-  if (::ncclGetVersion(&version) != ncclSuccess)
+  if (api == nullptr || api->get_version(&version) != kNcclSuccess)
     return {};
   // major * 10000 + minor * 100 + patch since 2.9; major * 1000 + minor * 100 + patch before.
   const int major = version < 10000 ? version / 1000 : version / 10000;
